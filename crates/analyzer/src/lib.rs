@@ -1,0 +1,1 @@
+//! Latency rules and statistics over all spans.

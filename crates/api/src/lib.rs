@@ -1,0 +1,1 @@
+//! HTTP API, health and metrics over snapshots of the running pipeline.

@@ -1,0 +1,2 @@
+//! The spanwise binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Gathers spans into traces in a bounded window.

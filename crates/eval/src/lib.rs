@@ -1,0 +1,1 @@
+//! The evaluation protocols: spans, shocks, and their metrics.

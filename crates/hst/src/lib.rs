@@ -1,0 +1,1 @@
+//! Half-space trees: online anomaly detection for streams, exact and seeded.

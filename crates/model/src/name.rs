@@ -1,0 +1,449 @@
+//! The bounded dictionary of call sites: (service, operation, kind) to a small number.
+//!
+//! Everything that is kept per call site (models, rule lists, statistics, metric labels) is indexed
+//! by [`CallSiteId`], so this dictionary is the one place where cardinality is bounded. Names that
+//! carry ids are folded first; what does not fit falls into the service's `__other__` site, which
+//! has a model of its own and never teaches another. Keys come raw from the network, hence the
+//! randomly seeded hasher; the ids themselves are handed out in order of first sight and do not
+//! depend on it.
+
+use std::fmt::Write as _;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::span::SpanKind;
+use crate::time::Timestamp;
+
+/// The operation under which names beyond the bound are counted.
+const OTHER: &str = "__other__";
+/// How many overflowing names are remembered with their counts.
+const TOP_OVERFLOW_NAMES: usize = 16;
+/// An id is not handed out again for this long after it retired, so that spans still in flight
+/// cannot be taken for another site: five times the greatest age of a trace.
+const REUSE_AFTER_NS: u64 = 300 * 1_000_000_000;
+/// Longest name that is kept; longer ones are cut at a character boundary.
+const NAME_BYTES_MAX: usize = 256;
+
+/// A call site's number. Dense, starting at 0; reused after its site retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallSiteId(pub u32);
+
+/// A service's number. Dense, starting at 0, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// A call site: SCALE's `service::operation`, and the span kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallSite {
+    /// Service name.
+    pub service: Arc<str>,
+    /// The service's number.
+    pub service_id: ServiceId,
+    /// Operation with ids folded to `{}`.
+    pub operation: Arc<str>,
+    /// Span kind.
+    pub kind: SpanKind,
+    /// Whether this is an overflow key: never scales, never trains another key.
+    pub overflow: bool,
+}
+
+/// The dictionary. Cost of a look-up: one hash of the names, no allocation once a site is known.
+#[derive(Clone, Debug)]
+pub struct CallSites {
+    hasher: DefaultHashBuilder,
+    /// Slot per id; retired slots keep their last site until the id is used again.
+    sites: Vec<Arc<CallSite>>,
+    last_seen: Vec<Timestamp>,
+    /// Live ids by (service, operation, kind).
+    table: HashTable<u32>,
+    services: Vec<Service>,
+    service_table: HashTable<u32>,
+    /// Retired ids with the time they retired, oldest first.
+    cooling: Vec<(Timestamp, u32)>,
+    n_max: usize,
+    n_max_per_service: usize,
+    n_regular: usize,
+    overflow_names: Vec<(String, u64)>,
+    folded: String,
+}
+
+#[derive(Clone, Debug)]
+struct Service {
+    name: Arc<str>,
+    n_sites: usize,
+}
+
+impl CallSiteId {
+    /// Not yet interned.
+    pub const UNSET: Self = Self(u32::MAX);
+
+    /// The id as an index.
+    pub const fn idx(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl ServiceId {
+    /// Not yet interned.
+    pub const UNSET: Self = Self(u32::MAX);
+}
+
+impl Default for ServiceId {
+    fn default() -> Self {
+        Self::UNSET
+    }
+}
+
+impl Default for CallSiteId {
+    fn default() -> Self {
+        Self::UNSET
+    }
+}
+
+impl CallSites {
+    /// An empty dictionary of at most `n_max` call sites, `n_max_per_service` for one service. The
+    /// overflow sites come on top: at most one per known service and kind, and one for all others.
+    pub fn new(n_max: usize, n_max_per_service: usize) -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            sites: Vec::new(),
+            last_seen: Vec::new(),
+            table: HashTable::new(),
+            services: Vec::new(),
+            service_table: HashTable::new(),
+            cooling: Vec::new(),
+            n_max,
+            n_max_per_service,
+            n_regular: 0,
+            overflow_names: Vec::new(),
+            folded: String::new(),
+        }
+    }
+
+    /// The id of a call site, which is added if there is room; else its overflow site.
+    pub fn intern(
+        &mut self,
+        service: &str,
+        operation: &str,
+        kind: SpanKind,
+        now: Timestamp,
+    ) -> CallSiteId {
+        let service = cut(service);
+        let mut folded = std::mem::take(&mut self.folded);
+        folded.clear();
+        fold_into(cut(operation), &mut folded);
+        let id = match self.find(service, &folded, kind) {
+            Some(id) => id,
+            None => self.add(service, &folded, kind, now),
+        };
+        self.folded = folded;
+        self.last_seen[id.idx()] = now;
+        id
+    }
+
+    /// The site of an id that [`CallSites::intern`] returned.
+    ///
+    /// # Panics
+    /// If `id` never came from this dictionary.
+    pub fn get(&self, id: CallSiteId) -> &Arc<CallSite> {
+        &self.sites[id.idx()]
+    }
+
+    /// The id of a known call site, by its folded operation.
+    pub fn find(&self, service: &str, operation: &str, kind: SpanKind) -> Option<CallSiteId> {
+        let hash = self.hash_site(service, operation, kind);
+        let same = |&id: &u32| {
+            let site = &self.sites[id as usize];
+            &*site.operation == operation && &*site.service == service && site.kind == kind
+        };
+        self.table.find(hash, same).map(|&id| CallSiteId(id))
+    }
+
+    /// Live call sites with their ids, in order of id.
+    pub fn iter(&self) -> impl Iterator<Item = (CallSiteId, &Arc<CallSite>)> {
+        let mut live: Vec<u32> = self.table.iter().copied().collect();
+        live.sort_unstable();
+        live.into_iter().map(|id| (CallSiteId(id), &self.sites[id as usize]))
+    }
+
+    /// Number of live call sites, overflow sites included.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether no call site is known.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// One more than the greatest id ever handed out: the length of tables indexed by id.
+    pub fn id_bound(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// When a site was last interned.
+    pub fn last_seen(&self, id: CallSiteId) -> Timestamp {
+        self.last_seen[id.idx()]
+    }
+
+    /// The commonest names that fell into an overflow site, as `service::operation` with an upper
+    /// bound of their counts, most frequent first (space-saving sketch of 16 entries).
+    pub fn overflow_names(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.overflow_names.iter().map(|(name, count)| (name.as_str(), *count))
+    }
+
+    /// Retires sites not seen for `idle_ns`, and appends their ids to `retired`: whoever keeps state
+    /// per id must forget it. An id is handed out again 5 minutes later at the earliest.
+    pub fn expire(&mut self, now: Timestamp, idle_ns: u64, retired: &mut Vec<CallSiteId>) {
+        let idle: Vec<u32> = self
+            .table
+            .iter()
+            .copied()
+            .filter(|&id| now.since(self.last_seen[id as usize]) >= idle_ns)
+            .collect();
+        for id in idle {
+            let site = Arc::clone(&self.sites[id as usize]);
+            let hash = self.hash_site(&site.service, &site.operation, site.kind);
+            if let Ok(entry) = self.table.find_entry(hash, |&other| other == id) {
+                entry.remove();
+            }
+            if !site.overflow {
+                self.n_regular -= 1;
+                self.services[site.service_id.0 as usize].n_sites -= 1;
+            }
+            self.cooling.push((now, id));
+            retired.push(CallSiteId(id));
+        }
+        retired.sort_unstable();
+    }
+
+    fn add(&mut self, service: &str, op: &str, kind: SpanKind, now: Timestamp) -> CallSiteId {
+        let Some(service_id) = self.service(service) else {
+            self.count_overflow(service, op);
+            let id = self.service_entry(OTHER);
+            return self.insert(id, OTHER, SpanKind::Unspecified, true, now);
+        };
+        let n_sites = self.services[service_id.0 as usize].n_sites;
+        if self.n_regular < self.n_max && n_sites < self.n_max_per_service {
+            self.n_regular += 1;
+            self.services[service_id.0 as usize].n_sites += 1;
+            return self.insert(service_id, op, kind, false, now);
+        }
+        self.count_overflow(service, op);
+        self.insert(service_id, OTHER, kind, true, now)
+    }
+
+    /// The id of a service, or `None` if it is new and there is no room for a call site of it.
+    fn service(&mut self, name: &str) -> Option<ServiceId> {
+        let hash = self.hasher.hash_one(name);
+        let same = |&id: &u32| &*self.services[id as usize].name == name;
+        if let Some(&id) = self.service_table.find(hash, same) {
+            return Some(ServiceId(id));
+        }
+        let room = self.n_regular < self.n_max && self.services.len() < self.n_max;
+        room.then(|| self.service_entry(name))
+    }
+
+    fn service_entry(&mut self, name: &str) -> ServiceId {
+        let hash = self.hasher.hash_one(name);
+        let services = &self.services;
+        let same = |&id: &u32| &*services[id as usize].name == name;
+        if let Some(&id) = self.service_table.find(hash, same) {
+            return ServiceId(id);
+        }
+        let id = self.services.len() as u32;
+        self.services.push(Service { name: Arc::from(name), n_sites: 0 });
+        let (hasher, services) = (&self.hasher, &self.services);
+        self.service_table
+            .insert_unique(hash, id, |&id| hasher.hash_one(&*services[id as usize].name));
+        ServiceId(id)
+    }
+
+    /// The id of this site, which is inserted if it is not there.
+    fn insert(
+        &mut self,
+        service_id: ServiceId,
+        operation: &str,
+        kind: SpanKind,
+        overflow: bool,
+        now: Timestamp,
+    ) -> CallSiteId {
+        let service = Arc::clone(&self.services[service_id.0 as usize].name);
+        if let Some(id) = self.find(&service, operation, kind) {
+            return id;
+        }
+        let operation = Arc::from(operation);
+        let site = Arc::new(CallSite { service, service_id, operation, kind, overflow });
+        let id = self.free_id(now);
+        if id as usize == self.sites.len() {
+            self.sites.push(site);
+            self.last_seen.push(now);
+        } else {
+            self.sites[id as usize] = site;
+        }
+        let site = &self.sites[id as usize];
+        let hash = self.hash_site(&site.service, &site.operation, site.kind);
+        let (hasher, sites) = (&self.hasher, &self.sites);
+        self.table.insert_unique(hash, id, |&id| {
+            let site = &sites[id as usize];
+            hash_of(hasher, &site.service, &site.operation, site.kind)
+        });
+        CallSiteId(id)
+    }
+
+    fn free_id(&mut self, now: Timestamp) -> u32 {
+        match self.cooling.first() {
+            Some(&(retired, id)) if now.since(retired) >= REUSE_AFTER_NS => {
+                self.cooling.remove(0);
+                id
+            }
+            _ => self.sites.len() as u32,
+        }
+    }
+
+    fn count_overflow(&mut self, service: &str, operation: &str) {
+        let names = &mut self.overflow_names;
+        let is = |name: &str| {
+            name.len() == service.len() + 2 + operation.len()
+                && name.starts_with(service)
+                && name.ends_with(operation)
+        };
+        let found = names.iter().position(|(name, _)| is(name));
+        let idx = match found {
+            Some(idx) => {
+                names[idx].1 += 1;
+                idx
+            }
+            None if names.len() < TOP_OVERFLOW_NAMES => {
+                names.push((format!("{service}::{operation}"), 1));
+                names.len() - 1
+            }
+            None => {
+                let last = names.len() - 1;
+                let (name, count) = &mut names[last];
+                name.clear();
+                // Writing into a String cannot fail.
+                let _ = write!(name, "{service}::{operation}");
+                *count += 1;
+                last
+            }
+        };
+        let mut idx = idx;
+        while idx > 0 && names[idx - 1].1 < names[idx].1 {
+            names.swap(idx - 1, idx);
+            idx -= 1;
+        }
+    }
+
+    fn hash_site(&self, service: &str, operation: &str, kind: SpanKind) -> u64 {
+        hash_of(&self.hasher, service, operation, kind)
+    }
+}
+
+fn hash_of(hasher: &DefaultHashBuilder, service: &str, operation: &str, kind: SpanKind) -> u64 {
+    let mut state = hasher.build_hasher();
+    service.hash(&mut state);
+    operation.hash(&mut state);
+    state.write_u8(kind as u8);
+    state.finish()
+}
+
+fn cut(name: &str) -> &str {
+    if name.len() <= NAME_BYTES_MAX {
+        name
+    } else {
+        &name[..name.floor_char_boundary(NAME_BYTES_MAX)]
+    }
+}
+
+/// The operation with numbers, UUIDs and hexadecimal ids replaced by `{}`.
+///
+/// A piece between separators is folded if it is all digits, or a UUID, or at least 8 hexadecimal
+/// digits of which one is decimal, or at least 16 letters and digits of which 4 are digits. Pieces
+/// such as `v1`, `OrderService2` or `HTTP/1.1`'s `HTTP` stay.
+pub fn fold_operation(operation: &str) -> String {
+    let mut out = String::with_capacity(operation.len());
+    fold_into(operation, &mut out);
+    out
+}
+
+fn fold_into(operation: &str, out: &mut String) {
+    if !operation.bytes().any(|b| b.is_ascii_digit()) {
+        out.push_str(operation);
+        return;
+    }
+    let mut rest = operation;
+    while !rest.is_empty() {
+        if is_uuid_prefix(rest) {
+            out.push_str("{}");
+            rest = &rest[UUID_LEN..];
+            continue;
+        }
+        let len = rest.bytes().take_while(|&b| !is_separator(b)).count();
+        let (piece, tail) = rest.split_at(len);
+        out.push_str(if is_id(piece) { "{}" } else { piece });
+        let skip = tail.bytes().take_while(|&b| is_separator(b)).count();
+        out.push_str(&tail[..skip]);
+        rest = &tail[skip..];
+    }
+}
+
+const UUID_LEN: usize = 36;
+
+/// Whether the text starts with a UUID that ends at a separator or at the end.
+fn is_uuid_prefix(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.len() < UUID_LEN || bytes.get(UUID_LEN).is_some_and(|&b| !is_separator(b)) {
+        return false;
+    }
+    bytes[..UUID_LEN].iter().enumerate().all(|(idx, &b)| match idx {
+        8 | 13 | 18 | 23 => b == b'-',
+        _ => b.is_ascii_hexdigit(),
+    })
+}
+
+fn is_id(piece: &str) -> bool {
+    let n_digits = piece.bytes().filter(u8::is_ascii_digit).count();
+    if n_digits == 0 {
+        return false;
+    }
+    let len = piece.len();
+    n_digits == len
+        || (len >= 8 && piece.bytes().all(|b| b.is_ascii_hexdigit()))
+        || (len >= 16 && n_digits >= 4 && piece.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// Characters between which a piece of a name is looked at as a whole. All are ASCII, so cutting
+/// there never splits a character.
+fn is_separator(b: u8) -> bool {
+    matches!(
+        b,
+        b'/' | b' '
+            | b'?'
+            | b'&'
+            | b'='
+            | b':'
+            | b','
+            | b';'
+            | b'-'
+            | b'_'
+            | b'('
+            | b')'
+            | b'['
+            | b']'
+            | b'#'
+            | b'|'
+            | b'"'
+            | b'\''
+            | b'.'
+            | b'@'
+            | b'+'
+            | b'<'
+            | b'>'
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! A span as the stages see it: a fixed-size [`SpanHead`] over raw bytes that are never decoded
+//! into structs. One received request is one immutable [`Batch`].
+//!
+//! Why not decoded structs: walking the fixed fields of a span costs about a tenth of
+//! materialising it, and what is kept is forwarded byte for byte anyway.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::ids::{SpanId, TraceId};
+use crate::name::{CallSiteId, ServiceId};
+use crate::time::Timestamp;
+
+/// The longest duration that is judged: 24 h. Anything longer is `invalid_time`.
+pub const MAX_DURATION_NS: u64 = 24 * 3600 * 1_000_000_000;
+
+/// Span kind, in OTLP's numbering. A value outside the known range reads as `Unspecified`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum SpanKind {
+    /// Not given or not known.
+    #[default]
+    Unspecified = 0,
+    /// Work inside one service.
+    Internal = 1,
+    /// Handles a request from a client.
+    Server = 2,
+    /// Calls another service and waits.
+    Client = 3,
+    /// Hands a message to a broker and does not wait.
+    Producer = 4,
+    /// Processes a message from a broker.
+    Consumer = 5,
+}
+
+/// Span status code, in OTLP's numbering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum StatusCode {
+    /// The default.
+    #[default]
+    Unset = 0,
+    /// Explicitly successful.
+    Ok = 1,
+    /// Failed.
+    Error = 2,
+}
+
+/// Where a piece of a batch lies in [`Batch::bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ByteRange {
+    /// First byte.
+    pub start: u32,
+    /// Number of bytes.
+    pub len: u32,
+}
+
+/// Facts about a span in one byte of bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SpanFlags(pub u8);
+
+/// The fixed fields of one span. Plain data, at most 128 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpanHead {
+    /// Trace id, never all-zero.
+    pub trace_id: TraceId,
+    /// Span id, never all-zero.
+    pub span_id: SpanId,
+    /// Parent span id; all-zero for a root.
+    pub parent_id: SpanId,
+    /// Start, as sent.
+    pub start: Timestamp,
+    /// End, as sent.
+    pub end: Timestamp,
+    /// Rejection threshold T of `ot=th`, out of 2^56; 0 = every span was sampled.
+    pub threshold: u64,
+    /// The payload of the `Span` message.
+    pub raw: ByteRange,
+    /// The span's name inside the batch.
+    pub name: ByteRange,
+    /// Index into [`Batch::resources`].
+    pub resource_idx: u32,
+    /// Index into [`Batch::scopes`].
+    pub scope_idx: u32,
+    /// The call site; [`CallSiteId::UNSET`] until the application has interned it.
+    pub site: CallSiteId,
+    /// The service of the call site; [`ServiceId::UNSET`] until the application has interned it.
+    pub service: ServiceId,
+    /// Span kind.
+    pub kind: SpanKind,
+    /// Status code.
+    pub status: StatusCode,
+    /// Facts the walk found on the way.
+    pub flags: SpanFlags,
+}
+
+/// What is read from a resource once per request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceHead {
+    /// The payload of the `Resource` message; empty if the spans came without one.
+    pub raw: ByteRange,
+    /// Value of `service.name`; empty means `unknown_service`.
+    pub service: ByteRange,
+    /// Value of `service.instance.id`, else `k8s.pod.name`, else `host.name`; empty if none is set.
+    pub instance: ByteRange,
+    /// `schema_url` of the enclosing `ResourceSpans`.
+    pub schema_url: ByteRange,
+}
+
+/// An instrumentation scope of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScopeHead {
+    /// The payload of the `InstrumentationScope` message; empty if absent.
+    pub raw: ByteRange,
+    /// `schema_url` of the enclosing `ScopeSpans`.
+    pub schema_url: ByteRange,
+}
+
+/// One received request: its bytes and the heads that point into them. Immutable once shared.
+///
+/// `bytes` may be empty for spans that come from columns rather than from the wire; then every
+/// range is empty and only the interned `site` names the span.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The decompressed protobuf request, or nothing.
+    pub bytes: Bytes,
+    /// Spans in request order.
+    pub spans: Vec<SpanHead>,
+    /// Resources, in the order they appear.
+    pub resources: Vec<ResourceHead>,
+    /// Scopes, in the order they appear.
+    pub scopes: Vec<ScopeHead>,
+}
+
+/// A span inside a shared batch.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanRef<'a> {
+    /// The batch.
+    pub batch: &'a Arc<Batch>,
+    /// Position in [`Batch::spans`].
+    pub span_idx: u32,
+}
+
+impl SpanKind {
+    /// The kind of an OTLP enum value; unknown values are `Unspecified`.
+    pub const fn from_otlp(value: i32) -> Self {
+        match value {
+            1 => Self::Internal,
+            2 => Self::Server,
+            3 => Self::Client,
+            4 => Self::Producer,
+            5 => Self::Consumer,
+            _ => Self::Unspecified,
+        }
+    }
+
+    /// Lower-case name as users write it in rules: `server`, `client`, ...
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::Internal => "internal",
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        }
+    }
+
+    /// The kind of a name in any case, with or without OTLP's `SPAN_KIND_` prefix.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("SPAN_KIND_").unwrap_or(name);
+        let all = [
+            Self::Unspecified,
+            Self::Internal,
+            Self::Server,
+            Self::Client,
+            Self::Producer,
+            Self::Consumer,
+        ];
+        all.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(name))
+    }
+}
+
+impl StatusCode {
+    /// The status of an OTLP enum value; unknown values are `Unset`.
+    pub const fn from_otlp(value: i32) -> Self {
+        match value {
+            1 => Self::Ok,
+            2 => Self::Error,
+            _ => Self::Unset,
+        }
+    }
+
+    /// Lower-case name: `unset`, `ok`, `error`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unset => "unset",
+            Self::Ok => "ok",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl ByteRange {
+    /// Whether the range holds nothing.
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes of this range; empty if the range lies outside `bytes`.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        bytes.get(start..start + self.len as usize).unwrap_or_default()
+    }
+}
+
+impl SpanFlags {
+    /// start = 0, end < start, or longer than [`MAX_DURATION_NS`]: never judged, never a trigger.
+    pub const INVALID_TIME: Self = Self(1);
+    /// Has at least one event.
+    pub const HAS_EVENTS: Self = Self(2);
+    /// Has at least one link.
+    pub const HAS_LINKS: Self = Self(4);
+    /// The name was empty or its call site fell into the overflow key.
+    pub const OVERFLOW_SITE: Self = Self(8);
+    /// A streaming or long-lived call (gRPC stream, WebSocket, server-sent events).
+    pub const STREAMING: Self = Self(16);
+
+    /// Whether all bits of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Sets the bits of `other`.
+    pub const fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl SpanHead {
+    /// D = end - start in nanoseconds (SCALE eq. 1), or `None` if the times are invalid: start is 0,
+    /// the end lies before the start, or the duration exceeds [`MAX_DURATION_NS`].
+    pub const fn duration_ns(&self) -> Option<u64> {
+        if self.start.0 == 0 {
+            return None;
+        }
+        match self.end.0.checked_sub(self.start.0) {
+            Some(d) if d <= MAX_DURATION_NS => Some(d),
+            _ => None,
+        }
+    }
+
+    /// How many spans this one stands for under head sampling: 2^56 / (2^56 - T), 1 without `ot=th`.
+    pub fn adjusted_count(&self) -> f64 {
+        const FULL: u64 = 1 << 56;
+        if self.threshold == 0 || self.threshold >= FULL {
+            return 1.0;
+        }
+        FULL as f64 / (FULL - self.threshold) as f64
+    }
+
+    /// Whether the span names no parent.
+    pub fn is_root(&self) -> bool {
+        self.parent_id.is_zero()
+    }
+}
+
+impl Batch {
+    /// The service name of a span, `unknown_service` if its resource has none or is not UTF-8.
+    pub fn service(&self, span: &SpanHead) -> &str {
+        let resource = self.resources.get(span.resource_idx as usize);
+        match resource.map(|r| r.service.of(&self.bytes)) {
+            None | Some([]) => "unknown_service",
+            Some(bytes) => std::str::from_utf8(bytes).unwrap_or("unknown_service"),
+        }
+    }
+
+    /// The span's name as sent; empty if it is not UTF-8 (the walk has checked that it is).
+    pub fn name(&self, span: &SpanHead) -> &str {
+        std::str::from_utf8(span.name.of(&self.bytes)).unwrap_or_default()
+    }
+
+    /// The instance id of a span's resource, empty if it has none.
+    pub fn instance(&self, span: &SpanHead) -> &[u8] {
+        let resource = self.resources.get(span.resource_idx as usize);
+        resource.map_or(&[], |r| r.instance.of(&self.bytes))
+    }
+
+    /// Bytes this batch holds on the heap: what memory limits are charged with.
+    pub fn heap_bytes(&self) -> u64 {
+        let heads = self.spans.capacity() * size_of::<SpanHead>()
+            + self.resources.capacity() * size_of::<ResourceHead>()
+            + self.scopes.capacity() * size_of::<ScopeHead>();
+        (self.bytes.len() + heads) as u64
+    }
+}
+
+impl<'a> SpanRef<'a> {
+    /// The span's head. `span_idx` comes from the batch itself, so it is in range.
+    pub fn head(&self) -> &'a SpanHead {
+        &self.batch.spans[self.span_idx as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(start: u64, end: u64) -> SpanHead {
+        SpanHead { start: Timestamp(start), end: Timestamp(end), ..SpanHead::default() }
+    }
+
+    #[test]
+    fn head_stays_within_its_budget() {
+        assert!(size_of::<SpanHead>() <= 128, "{}", size_of::<SpanHead>());
+    }
+
+    #[test]
+    fn absurd_times_have_no_duration() {
+        assert_eq!(span(10, 30).duration_ns(), Some(20));
+        assert_eq!(span(10, 10).duration_ns(), Some(0));
+        assert_eq!(span(30, 10).duration_ns(), None);
+        assert_eq!(span(0, 10).duration_ns(), None);
+        assert_eq!(span(1, 2 + MAX_DURATION_NS).duration_ns(), None);
+        assert_eq!(span(1, 1 + MAX_DURATION_NS).duration_ns(), Some(MAX_DURATION_NS));
+    }
+
+    #[test]
+    fn adjusted_count_inverts_the_sampling_probability() {
+        let mut s = span(1, 2);
+        assert_eq!(s.adjusted_count().to_bits(), 1.0_f64.to_bits());
+        s.threshold = 1 << 55;
+        assert!((s.adjusted_count() - 2.0).abs() < 1e-12);
+        s.threshold = u64::MAX;
+        assert_eq!(s.adjusted_count().to_bits(), 1.0_f64.to_bits());
+    }
+
+    #[test]
+    fn a_range_outside_the_bytes_is_empty() {
+        let range = ByteRange { start: 3, len: 9 };
+        assert_eq!(range.of(b"abc"), b"");
+        assert_eq!(ByteRange { start: 1, len: 2 }.of(b"abc"), b"bc");
+    }
+
+    #[test]
+    fn kinds_are_read_by_any_of_their_names() {
+        assert_eq!(SpanKind::from_name("SPAN_KIND_SERVER"), Some(SpanKind::Server));
+        assert_eq!(SpanKind::from_name("Client"), Some(SpanKind::Client));
+        assert_eq!(SpanKind::from_name("nope"), None);
+        assert_eq!(SpanKind::from_otlp(77), SpanKind::Unspecified);
+    }
+}

@@ -1,0 +1,1 @@
+//! Carries out scaling plans on Kubernetes, by a command, or not at all.

@@ -1,0 +1,1 @@
+//! Samples anomalous spans online, within a budget.

@@ -1,0 +1,1 @@
+//! Turns findings into scaling plans, or into reasons not to act.

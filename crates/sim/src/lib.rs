@@ -1,0 +1,1 @@
+//! Generates seeded streams of spans.

@@ -1,0 +1,1 @@
+//! Recorded spans from OTLP and Parquet files, with their labels apart.
