@@ -1,0 +1,277 @@
+//! From request bytes to a [`Batch`] of span heads, in two walks that build nothing else.
+//!
+//! The first walk reads only the three envelope levels and counts; from the counts follow the cost
+//! of the request and the exact capacity of its tables, so a request over its limits is refused
+//! before anything is allocated. The second walk checks every field that prost would check and
+//! fills the tables. Resources and scopes get a head with their first accepted span, so a request
+//! of empty messages builds nothing at all.
+//!
+//! Why not prost: decoding into structs costs ten times as much and 133 times the bytes in the
+//! worst case. prost stays the oracle of the tests: same verdict, same spans.
+//!
+//! A `Resource` or `InstrumentationScope` that is sent in several pieces is merged, as protobuf
+//! demands, by appending the joined pieces behind the request.
+
+use bytes::Bytes;
+use spanwise_model::{Batch, ResourceHead, ScopeHead, SpanHead};
+
+use crate::error::DecodeError;
+use crate::limits::{DEPTH_MAX, Limits};
+use crate::report::Report;
+use crate::schema::{request, resource_spans, scope_spans};
+use crate::wire::{Cause, Reader, Stop};
+
+mod context;
+mod span;
+mod split;
+mod streaming;
+mod trace_state;
+
+use context::{read_resource, read_scope};
+use span::Place;
+use split::{Pieces, Split};
+
+/// A decoded request and what was wrong with single spans of it.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The request's bytes and the heads of its accepted spans, in request order.
+    pub batch: Batch,
+    /// Counts, among them the rejected spans.
+    pub report: Report,
+}
+
+/// Decodes a protobuf `ExportTraceServiceRequest` into a new batch.
+///
+/// Spans with bad ids are left out and counted; spans with absurd times are kept and flagged. The
+/// batch keeps `bytes` alive: hand in bytes that are not a slice of something much larger.
+///
+/// Cost: about 150 ns a span of 560 bytes; three allocations a request, none a span.
+///
+/// # Errors
+/// Malformed protobuf (the verdict is prost's) and each excess of `limits`.
+pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Decoded, DecodeError> {
+    let mut batch = Batch::default();
+    let report = decode_into(bytes, limits, &mut batch)?;
+    Ok(Decoded { batch, report })
+}
+
+/// As [`decode`], into a batch whose tables are reused: no allocation once they are large enough.
+/// What the batch held before is dropped; after an error it is empty.
+pub fn decode_into(
+    bytes: Bytes,
+    limits: &Limits,
+    batch: &mut Batch,
+) -> Result<Report, DecodeError> {
+    batch.bytes = Bytes::new();
+    batch.spans.clear();
+    batch.resources.clear();
+    batch.scopes.clear();
+    let result = fill(bytes, limits, batch);
+    if result.is_err() {
+        batch.spans.clear();
+        batch.resources.clear();
+        batch.scopes.clear();
+    }
+    result
+}
+
+fn fill(bytes: Bytes, limits: &Limits, batch: &mut Batch) -> Result<Report, DecodeError> {
+    let limits = &Limits { depth: limits.depth.min(DEPTH_MAX), ..*limits };
+    let n_bytes = bytes.len() as u64;
+    let limit = limits.request_bytes.min(u64::from(u32::MAX));
+    if n_bytes > limit {
+        return Err(DecodeError::TooLarge { n_bytes, limit });
+    }
+    let counts = count(Reader::new(&bytes), limits).map_err(|stop| stop.into_error(limits))?;
+    let mut report = Report { n_spans: counts.spans, ..Report::default() };
+    report.cost_bytes = n_bytes + counts.heads_bytes();
+    check_cost(report.cost_bytes, limits)?;
+    counts.reserve(batch);
+
+    let mut walk = Walk { limits, report, n_items: counts.spans, batch, split: Vec::new() };
+    walk.request(Reader::new(&bytes)).map_err(|stop| stop.into_error(limits))?;
+    let Walk { mut report, split, .. } = walk;
+    if split.is_empty() {
+        batch.bytes = bytes;
+    } else {
+        let appended = split::appended_bytes(&split);
+        report.cost_bytes += appended;
+        check_cost(report.cost_bytes, limits)?;
+        let limit = u64::from(u32::MAX);
+        if n_bytes + appended > limit {
+            return Err(DecodeError::TooLarge { n_bytes: n_bytes + appended, limit });
+        }
+        batch.bytes = split::join(&bytes, &split, batch);
+    }
+    Ok(report)
+}
+
+fn check_cost(n_bytes: u64, limits: &Limits) -> Result<(), DecodeError> {
+    let limit = limits.decoded_cost_bytes;
+    if n_bytes > limit { Err(DecodeError::TooCostly { n_bytes, limit }) } else { Ok(()) }
+}
+
+/// How many messages the envelope levels hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    resource_spans: u32,
+    scope_spans: u32,
+    spans: u32,
+}
+
+impl Counts {
+    /// The most resource heads there can be: each comes with a span.
+    fn n_resources(self) -> usize {
+        self.resource_spans.min(self.spans) as usize
+    }
+
+    fn n_scopes(self) -> usize {
+        self.scope_spans.min(self.spans) as usize
+    }
+
+    /// Bytes of the heads the second walk may build: an upper bound, since bad spans get none.
+    fn heads_bytes(self) -> u64 {
+        (self.spans as usize * size_of::<SpanHead>()
+            + self.n_resources() * size_of::<ResourceHead>()
+            + self.n_scopes() * size_of::<ScopeHead>()) as u64
+    }
+
+    fn reserve(self, batch: &mut Batch) {
+        batch.spans.reserve_exact(self.spans as usize);
+        batch.resources.reserve_exact(self.n_resources());
+        batch.scopes.reserve_exact(self.n_scopes());
+    }
+}
+
+/// The first walk: counts, and stops when there are more spans than items allowed.
+fn count(mut reader: Reader<'_>, limits: &Limits) -> Result<Counts, Stop> {
+    let mut counts = Counts::default();
+    while let Some(key) = reader.key()? {
+        if key == request::RESOURCE_SPANS {
+            counts.resource_spans += 1;
+            count_scopes(reader.payload()?, limits, &mut counts)?;
+        } else {
+            reader.skip(key, request::KNOWN, limits.depth)?;
+        }
+    }
+    Ok(counts)
+}
+
+fn count_scopes(mut reader: Reader<'_>, limits: &Limits, counts: &mut Counts) -> Result<(), Stop> {
+    while let Some(key) = reader.key()? {
+        match key {
+            resource_spans::SCOPE_SPANS => {
+                counts.scope_spans += 1;
+                count_spans(reader.payload()?, limits, counts)?;
+            }
+            resource_spans::RESOURCE | resource_spans::SCHEMA_URL => drop(reader.payload()?),
+            _ => reader.skip(key, resource_spans::KNOWN, limits.depth)?,
+        }
+    }
+    Ok(())
+}
+
+fn count_spans(mut reader: Reader<'_>, limits: &Limits, counts: &mut Counts) -> Result<(), Stop> {
+    while let Some(key) = reader.key()? {
+        match key {
+            scope_spans::SPAN => {
+                let at = reader.offset();
+                reader.payload()?;
+                if counts.spans == limits.n_items {
+                    return Err(Stop { cause: Cause::TooManyItems, at });
+                }
+                counts.spans += 1;
+            }
+            scope_spans::SCOPE | scope_spans::SCHEMA_URL => drop(reader.payload()?),
+            _ => reader.skip(key, scope_spans::KNOWN, limits.depth)?,
+        }
+    }
+    Ok(())
+}
+
+/// The second walk.
+struct Walk<'w> {
+    limits: &'w Limits,
+    batch: &'w mut Batch,
+    report: Report,
+    /// Spans, events and links so far; all spans are in it from the start.
+    n_items: u32,
+    /// Resources and scopes that came in pieces.
+    split: Vec<Split>,
+}
+
+impl Walk<'_> {
+    fn request(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        while let Some(key) = reader.key()? {
+            if key == request::RESOURCE_SPANS {
+                self.resource_spans(reader.payload()?)?;
+            } else {
+                reader.skip(key, request::KNOWN, self.limits.depth)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One `ResourceSpans`. Its resource may come after its spans, and in pieces.
+    fn resource_spans(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        let whole = reader;
+        let depth = self.limits.depth;
+        let mut head = ResourceHead::default();
+        let mut rank = 0;
+        let mut pieces = Pieces::default();
+        let mut place = Place::default();
+        while let Some(key) = reader.key()? {
+            match key {
+                resource_spans::RESOURCE => {
+                    let payload = reader.payload()?;
+                    head.raw = payload.range();
+                    pieces.add(head.raw);
+                    read_resource(payload, depth, &mut head, &mut rank)?;
+                }
+                resource_spans::SCOPE_SPANS => self.scope_spans(reader.payload()?, &mut place)?,
+                resource_spans::SCHEMA_URL => head.schema_url = reader.string()?.range(),
+                _ => reader.skip(key, resource_spans::KNOWN, depth)?,
+            }
+        }
+        if let Some(idx) = place.resource_idx {
+            self.batch.resources[idx as usize] = head;
+            self.split.extend(pieces.of_resource(idx, whole.range()));
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, mut reader: Reader<'_>, place: &mut Place) -> Result<(), Stop> {
+        let whole = reader;
+        let depth = self.limits.depth;
+        let mut head = ScopeHead::default();
+        let mut pieces = Pieces::default();
+        place.scope_idx = None;
+        while let Some(key) = reader.key()? {
+            match key {
+                scope_spans::SPAN => self.span(reader.payload()?, place)?,
+                scope_spans::SCOPE => {
+                    let payload = reader.payload()?;
+                    head.raw = payload.range();
+                    pieces.add(head.raw);
+                    read_scope(payload, depth)?;
+                }
+                scope_spans::SCHEMA_URL => head.schema_url = reader.string()?.range(),
+                _ => reader.skip(key, scope_spans::KNOWN, depth)?,
+            }
+        }
+        if let Some(idx) = place.scope_idx {
+            self.batch.scopes[idx as usize] = head;
+            self.split.extend(pieces.of_scope(idx, whole.range()));
+        }
+        Ok(())
+    }
+
+    /// Charges one event or link.
+    fn item(&mut self, at: &Reader<'_>) -> Result<(), Stop> {
+        if self.n_items >= self.limits.n_items {
+            return Err(Stop { cause: Cause::TooManyItems, at: at.offset() });
+        }
+        self.n_items += 1;
+        Ok(())
+    }
+}
