@@ -17,6 +17,8 @@ pub enum CloseReason {
     Age,
     /// Memory ran short, so it was closed early.
     Evicted,
+    /// It reached the greatest number of spans; what comes later forms a further part.
+    Full,
     /// The application is shutting down or the input ended.
     Drained,
 }

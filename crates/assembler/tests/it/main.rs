@@ -1,0 +1,7 @@
+//! What the assembler promises from outside.
+#![cfg(test)]
+
+mod bounds;
+mod figures;
+mod span;
+mod timing;
