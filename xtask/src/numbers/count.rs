@@ -4,7 +4,7 @@ use crate::rust::{Token, is_test_path, tokens};
 use crate::tree::RustFile;
 
 /// Figures of one or more files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Lines of each file that is not a test, inline tests and comments included.
     pub(crate) file_lines: Vec<usize>,
@@ -37,7 +37,7 @@ impl Counts {
             return Self { n_tests: lines_with_text(&source.code), n_unsafe, ..Self::default() };
         }
         let code = source.production();
-        let n_code = lines_with_text(&code);
+        let n_code = lines_with_text(code);
         let tokens = tokens(code);
         let (n_public, n_documented) = public_items(text, code);
         let is_assert = |word: &str| {
@@ -153,7 +153,7 @@ mod tests {
     fn check(path: &str, text: &str, expected: &Counts) {
         let tree = Tree::of(&[(path, text)]);
         let found: Vec<Counts> = tree.rust_files().map(|file| Counts::of(&file)).collect();
-        assert_eq!(found, [expected.clone()]);
+        assert_eq!(found.as_slice(), std::slice::from_ref(expected));
     }
 
     #[test]
