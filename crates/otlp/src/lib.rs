@@ -1,16 +1,32 @@
 #![doc = include_str!("../README.md")]
 
 mod attributes;
+mod bench_payload;
 mod decode;
+mod encode;
 mod error;
+mod json;
 mod limits;
+mod reframe;
+mod replay;
 mod report;
 mod schema;
+mod status;
 mod value;
 mod wire;
+mod writer;
 
 pub use attributes::WireAttributes;
+pub use bench_payload::bench_payload;
 pub use decode::{Decoded, decode, decode_into};
+pub use encode::{RequestBuilder, span_attributes};
 pub use error::{DecodeError, Fault};
+pub use json::json_to_protobuf;
 pub use limits::Limits;
+pub use reframe::{KeptSpan, Reframed, reframe};
+pub use replay::{Shift, shift};
 pub use report::Report;
+pub use status::{
+    Detail, Encoding, PartialSuccess, Status, export_response, parse_export_response,
+    parse_retry_delay,
+};

@@ -1,0 +1,134 @@
+//! A recorded request made to look new: all times moved by one amount, trace ids re-keyed, in
+//! place, so that no length changes and durations stay what they were.
+
+use bytes::{Bytes, BytesMut};
+use spanwise_model::ByteRange;
+
+use crate::error::DecodeError;
+use crate::limits::{DEPTH_MAX, Limits};
+use crate::schema::{event, link, request, resource_spans, scope_spans, span};
+use crate::wire::{Reader, Stop};
+
+/// How to make a request look new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shift {
+    /// Nanoseconds added to the start and end of spans and to the time of events. Times of 0 mean
+    /// "not set" and stay; others saturate at 1 and at the end of the range.
+    pub delta_ns: i64,
+    /// Mixed into the first 8 bytes of each trace id, of spans and links alike, so that a file
+    /// replayed twice makes different traces. The last 8 bytes stay, and with them the shard and the
+    /// randomness of probability sampling. 0 leaves ids alone.
+    pub id_key: u64,
+}
+
+/// Copies `request` with its times moved and its trace ids re-keyed. Nothing is checked beyond what
+/// the patching needs: decode the result as any other input.
+///
+/// # Errors
+/// Bytes whose envelope, spans, events or links cannot be walked, and requests over
+/// [`Limits::request_bytes`].
+pub fn shift(request: &[u8], shift: Shift, limits: &Limits) -> Result<Bytes, DecodeError> {
+    let n_bytes = request.len() as u64;
+    let limit = limits.request_bytes.min(u64::from(u32::MAX));
+    if n_bytes > limit {
+        return Err(DecodeError::TooLarge { n_bytes, limit });
+    }
+    let mut out = BytesMut::from(request);
+    let mut patch = Patch { shift, depth: limits.depth.min(DEPTH_MAX), out: &mut out };
+    patch.request(Reader::new(request)).map_err(|stop| stop.into_error(limits))?;
+    Ok(out.freeze())
+}
+
+struct Patch<'p> {
+    shift: Shift,
+    depth: u32,
+    out: &'p mut [u8],
+}
+
+impl Patch<'_> {
+    fn request(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        while let Some(key) = reader.key()? {
+            match key {
+                request::RESOURCE_SPANS => self.resource_spans(reader.payload()?)?,
+                _ => reader.skip(key, 0, self.depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn resource_spans(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        while let Some(key) = reader.key()? {
+            match key {
+                resource_spans::SCOPE_SPANS => self.scope_spans(reader.payload()?)?,
+                _ => reader.skip(key, 0, self.depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        while let Some(key) = reader.key()? {
+            match key {
+                scope_spans::SPAN => self.span(reader.payload()?)?,
+                _ => reader.skip(key, 0, self.depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn span(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        while let Some(key) = reader.key()? {
+            match key {
+                span::TRACE_ID => self.trace_id(reader.payload()?.range()),
+                span::START | span::END => self.time(&mut reader)?,
+                span::EVENT => self.event(reader.payload()?)?,
+                span::LINK => self.link(reader.payload()?)?,
+                _ => reader.skip(key, 0, self.depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        while let Some(key) = reader.key()? {
+            match key {
+                event::TIME => self.time(&mut reader)?,
+                _ => reader.skip(key, 0, self.depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        while let Some(key) = reader.key()? {
+            match key {
+                link::TRACE_ID => self.trace_id(reader.payload()?.range()),
+                _ => reader.skip(key, 0, self.depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn time(&mut self, reader: &mut Reader<'_>) -> Result<(), Stop> {
+        let at = reader.offset() as usize;
+        let time = reader.fixed64()?;
+        if time != 0 {
+            let moved = time.saturating_add_signed(self.shift.delta_ns).max(1);
+            self.out[at..at + 8].copy_from_slice(&moved.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    /// Mixes the key into an id of 16 bytes. An id that would become all-zero stays, so that no
+    /// valid id becomes invalid; two different ids never become the same.
+    fn trace_id(&mut self, range: ByteRange) {
+        let start = range.start as usize;
+        let Some(id) = self.out[start..].first_chunk_mut::<16>().filter(|_| range.len == 16) else {
+            return;
+        };
+        let mixed = u128::from_be_bytes(*id) ^ u128::from(self.shift.id_key) << 64;
+        if mixed != 0 {
+            *id = mixed.to_be_bytes();
+        }
+    }
+}
