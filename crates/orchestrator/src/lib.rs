@@ -1,1 +1,18 @@
-//! Carries out scaling plans on Kubernetes, by a command, or not at all.
+#![doc = include_str!("../README.md")]
+
+mod composite;
+mod error;
+mod exec;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
+mod port;
+mod recorder;
+
+pub use composite::Composite;
+pub use error::OrchError;
+pub use exec::{Exec, ExecConfig};
+pub use futures_util::future::BoxFuture;
+#[cfg(feature = "kubernetes")]
+pub use kubernetes::{Kubernetes, KubernetesOptions};
+pub use port::{Applied, Caps, Guard, Orchestrator};
+pub use recorder::{Recorded, Recorder};
