@@ -46,6 +46,11 @@ impl Batches {
         self.bytes
     }
 
+    /// Number of held batches.
+    pub(crate) const fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Bytes of the index over them.
     pub(crate) fn index_bytes(&self) -> usize {
         self.held.bytes() + self.by_address.allocation_size()

@@ -26,6 +26,8 @@ pub(crate) struct Family {
     order: Vec<u32>,
     /// The entry span whose own work a span is part of.
     owners: Vec<u32>,
+    /// Spans whose calls are not just their children; may hold a span more than once.
+    differing: Vec<u32>,
     marks: Vec<u32>,
 }
 
@@ -58,6 +60,7 @@ impl Family {
             + (self.keys.capacity()
                 + self.order.capacity()
                 + self.owners.capacity()
+                + self.differing.capacity()
                 + self.marks.capacity())
                 * size_of::<u32>()
             + self.groups.bytes()
@@ -239,29 +242,45 @@ impl Family {
         let nodes = &self.nodes;
         let start = nodes[i as usize].start;
         let members = self.groups.of_mut(i);
-        if members.len() > 1 {
-            members.sort_unstable_by_key(|&m| nodes[m as usize].start);
+        match members.len() {
+            0 => return duration,
+            1 => {}
+            _ => members.sort_unstable_by_key(|&m| nodes[m as usize].start),
         }
         let intervals = members.iter().map(|&m| nodes[m as usize].interval());
         duration - covered((start, start + duration), intervals)
     }
 
     /// Own time of entry spans; needs parents before children.
+    ///
+    /// It differs from self time only where the calls of an entry span are not just its children,
+    /// so only such entry spans, if there are any, are looked at again.
     fn fill_own_time(&mut self, spans: &mut [ClosedSpan]) {
         let n = self.nodes.len();
         self.owners.clear();
         self.owners.resize(n, NONE);
         self.keys.clear();
         self.keys.resize(n, NONE);
+        self.differing.clear();
         for &i in &self.order {
             let (owner, caller) = self.roles(i);
             self.owners[i as usize] = owner;
             self.keys[i as usize] = caller;
+            let parent = self.nodes[i as usize].parent;
+            if caller != parent {
+                self.differing.extend([caller, parent].into_iter().filter(|&p| p != NONE));
+            }
+        }
+        if self.differing.is_empty() {
+            return;
         }
         self.groups.build(&self.keys);
-        for (i, span) in spans.iter_mut().enumerate() {
-            if self.owners[i] == i as u32 {
-                span.own_ns = self.uncovered(i as u32);
+        for at in 0..self.differing.len() {
+            let i = self.differing[at];
+            // A span may stand here many times, and is looked at once.
+            if self.owners[i as usize] == i {
+                self.owners[i as usize] = NONE;
+                spans[i as usize].own_ns = self.uncovered(i);
             }
         }
     }

@@ -101,15 +101,19 @@ impl Assembler {
             return;
         };
         self.tick(now, out);
+        let n_before = self.n_charged();
         let slot = self.find_or_open(head.trace_id);
         let batch_slot = self.batches.retain(batch);
         self.append(slot, OpenSpan::new(batch_slot, span_idx, kept_early));
+        let has_grown = self.n_charged() > n_before;
         self.touch(slot, head.is_root());
         self.stats.n_spans += 1;
         if self.entries.get(slot).n_spans >= self.config.n_spans_per_trace {
             self.close_part(slot, out);
         }
-        self.make_room(out);
+        if has_grown {
+            self.make_room(out);
+        }
     }
 
     /// Closes the traces that are due by `now`, in order of their deadlines. O(1) if none is.
@@ -176,6 +180,11 @@ impl Assembler {
             + self.family.bytes()
             + self.pool.bytes();
         self.batches.batch_bytes() + index as u64
+    }
+
+    /// Number of things that cost bytes; while it does not grow, memory does not.
+    const fn n_charged(&self) -> usize {
+        self.entries.len() + self.blocks.len() + self.batches.len()
     }
 
     fn find_or_open(&mut self, trace_id: TraceId) -> u32 {
