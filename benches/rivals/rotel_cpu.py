@@ -1,0 +1,272 @@
+"""CPU per span of OTLP servers that receive the same requests over gRPC on loopback.
+
+Each server is started anew for each repeat, warmed with the first requests, then sent the rest by
+one client in this process; what is measured is the CPU time of the server process alone, from the
+kernel's accounting in /proc/PID/task/*/schedstat. Servers take turns within a repeat, so that a
+slow minute of the machine falls on all of them. rotel batches and exports to its `blackhole`:
+nothing leaves the process, which favours it. Prints one JSON document.
+
+Not measured: wall time and latency (the client is Python), and what the kernel does outside the
+server's threads.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import random
+import shlex
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import grpc
+import rotel
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+N_RESOURCES = 8
+TRACE_SPANS = 16
+IN_FLIGHT = 4
+START_TIMEOUT_S = 20
+# Long enough for batches and closed traces to be worked off: rotel flushes after 0.2 s, spanwise
+# closes a trace 10 s after its last span at the latest.
+SETTLE_S = 12
+OPERATIONS = [
+    "GET /api/v1/cart/{user}",
+    "hipstershop.CartService/GetCart",
+    "SELECT cart.items",
+    "POST /api/v1/checkout",
+    "hipstershop.PaymentService/Charge",
+    "publish orders",
+]
+STACK_TRACE = (
+    "java.net.SocketTimeoutException: Read timed out\n"
+    "\tat java.base/java.net.Socket$SocketInputStream.read(Socket.java:1099)\n"
+    "\tat shop.cart.CartClient.get(CartClient.java:57)\n"
+    "\tat shop.checkout.CheckoutService.place(CheckoutService.java:131)"
+)
+
+
+def payload(n_requests, n_spans, seed):
+    """Requests of `n_spans` spans from 8 resources, 11 or 12 attributes each, an exception on one
+    in ten, ending about now."""
+    noise = random.Random(seed)
+    now_ns = time.time_ns()
+    requests = []
+    for first in range(0, n_requests * n_spans, n_spans):
+        request = ExportTraceServiceRequest()
+        scopes = []
+        for i in range(N_RESOURCES):
+            group = request.resource_spans.add()
+            for key, value in [("service.name", f"service-{i}"), ("k8s.pod.name", f"pod-{i}")]:
+                group.resource.attributes.add(key=key).value.string_value = value
+            scope = group.scope_spans.add()
+            scope.scope.name = "bench"
+            scopes.append(scope)
+        for nth in range(first, first + n_spans):
+            add_span(scopes[nth // TRACE_SPANS % N_RESOURCES].spans.add(), nth, now_ns, noise)
+        requests.append(request.SerializeToString())
+    return requests
+
+
+def span_id(nth):
+    return (nth * 0x9E3779B97F4A7C15 % 2**64 | 1).to_bytes(8, "big")
+
+
+def add_span(span, nth, now_ns, noise):
+    in_trace = nth % TRACE_SPANS
+    span.trace_id = random.Random(nth // TRACE_SPANS).randbytes(15) + b"\x01"
+    span.span_id = span_id(nth)
+    if in_trace:
+        span.parent_span_id = span_id(nth - (in_trace + 1) // 2)
+    span.name = OPERATIONS[nth % len(OPERATIONS)]
+    span.kind = (2, 3, 1)[nth % 3]
+    span.start_time_unix_nano = now_ns - 2_000_000_000 + nth * 1_000
+    span.end_time_unix_nano = span.start_time_unix_nano + noise.randrange(500_000, 20_500_000)
+    failed = nth % 10 == 7
+    texts = [
+        ("http.request.method", "POST"),
+        ("url.path", f"/api/v1/cart/{noise.randrange(10**6):06}"),
+        ("server.address", "cart.shop.svc.cluster.local"),
+        ("network.protocol.version", "1.1"),
+        ("user_agent.original", "shop-frontend/4.3.0"),
+        ("client.address", f"10.0.{noise.randrange(256)}.{noise.randrange(256)}"),
+        ("db.system.name", "postgresql"),
+        ("app.user.id", f"{noise.getrandbits(64):016x}"),
+    ]
+    if failed:
+        texts.append(("error.type", "java.net.SocketTimeoutException"))
+    for key, value in texts:
+        span.attributes.add(key=key).value.string_value = value
+    for key, value in [("http.response.status_code", 500 if failed else 200), ("server.port", 8080),
+                       ("thread.id", nth % 64)]:
+        span.attributes.add(key=key).value.int_value = value
+    if failed:
+        span.status.code = 2
+        event = span.events.add(name="exception", time_unix_nano=span.end_time_unix_nano)
+        event.attributes.add(key="exception.stacktrace").value.string_value = STACK_TRACE
+
+
+class Server:
+    """One process under test. `command` has `{grpc}`, `{http}` and `{admin}` for free ports."""
+
+    def __init__(self, name, command):
+        self.name = name
+        self.command = command
+
+    @contextlib.contextmanager
+    def running(self):
+        ports = dict(zip(("grpc", "http", "admin"), free_ports(3)))
+        argv = [part.format(**ports) for part in shlex.split(self.command)]
+        with tempfile.TemporaryFile() as log:
+            process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            try:
+                wait_for(ports["grpc"], process, log)
+                yield process.pid, ports["grpc"]
+            finally:
+                process.terminate()
+                try:
+                    process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def free_ports(n):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def wait_for(port, process, log):
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return
+        time.sleep(0.05)
+    log.seek(0)
+    sys.exit(f"no server on port {port}:\n{log.read().decode(errors='replace')}")
+
+
+def cpu_ns(pid):
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+
+def send(port, requests):
+    """Sends every request, a few at a time; exits when one is refused in part or whole."""
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        export = channel.unary_unary(
+            EXPORT,
+            request_serializer=lambda raw: raw,
+            response_deserializer=ExportTraceServiceResponse.FromString,
+        )
+        waiting = []
+        for request in requests:
+            if len(waiting) == IN_FLIGHT:
+                check(waiting.pop(0).result())
+            waiting.append(export.future(request, timeout=60))
+        for call in waiting:
+            check(call.result())
+
+
+def check(response):
+    if response.partial_success.rejected_spans:
+        sys.exit(f"{response.partial_success.rejected_spans} spans rejected: "
+                 f"{response.partial_success.error_message}")
+
+
+def measure(server, requests, n_warm, n_spans):
+    with server.running() as (pid, port):
+        send(port, requests[:n_warm])
+        time.sleep(1)
+        before = cpu_ns(pid)
+        send(port, requests[n_warm:])
+        time.sleep(SETTLE_S)
+        spent = cpu_ns(pid) - before
+        idle_from = cpu_ns(pid)
+        time.sleep(1)
+        idle = cpu_ns(pid) - idle_from
+        rss_kib = next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text()
+                       .splitlines() if line.startswith("VmHWM"))
+    n_measured = (len(requests) - n_warm) * n_spans
+    return {"ns_per_span": spent / n_measured, "idle_ns_per_s": idle, "peak_rss_kib": rss_kib}
+
+
+def version(argv):
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text()
+                  .splitlines() if line.startswith("model name")), platform.machine())
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--spans", type=int, default=512, help="spans per request")
+    parser.add_argument("--warm", type=int, default=40, help="requests before measuring starts")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--spanwise", default="target/release/spanwise")
+    parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND",
+                        help="one more server; {grpc}, {http}, {admin} stand for free ports")
+    parser.add_argument("--only", action="append", help="measure only the servers so named")
+    args = parser.parse_args()
+
+    agent = str(Path(rotel.__file__).with_name("rotel-agent"))
+    servers = [
+        Server("spanwise", f"{args.spanwise} serve --otlp-grpc 127.0.0.1:{{grpc}}"
+               " --otlp-http 127.0.0.1:{http} --http 127.0.0.1:{admin}"),
+        Server("rotel", f"{agent} start --otlp-grpc-endpoint 127.0.0.1:{{grpc}}"
+               " --otlp-http-endpoint 127.0.0.1:{http} --exporter blackhole"
+               " --pid-file /dev/null"),
+    ]
+    servers += [Server(*each.split("=", 1)) for each in args.server]
+    servers = [each for each in servers if not args.only or each.name in args.only]
+
+    requests = payload(args.requests, args.spans, args.seed)
+    runs = {server.name: [] for server in servers}
+    for repeat in range(args.repeats):
+        for server in servers:
+            result = measure(server, requests, args.warm, args.spans)
+            runs[server.name].append(result)
+            print(f"{repeat + 1}/{args.repeats} {server.name}: {result['ns_per_span']:.0f} ns/span",
+                  file=sys.stderr)
+    median = {name: statistics.median(run["ns_per_span"] for run in each)
+              for name, each in runs.items()}
+    report = {
+        "cpu_ns_per_span": median,
+        "ratio_to_spanwise": {name: ns / median["spanwise"] for name, ns in median.items()}
+        if "spanwise" in median else None,
+        "runs": runs,
+        "requests": args.requests - args.warm,
+        "spans_per_request": args.spans,
+        "bytes_per_span": sum(map(len, requests)) / (args.requests * args.spans),
+        "versions": {
+            "rotel": f"{importlib.metadata.version('rotel')} ({version([agent, '--version'])})",
+            "spanwise": version([args.spanwise, "--version"])
+            if "spanwise" in median else None,
+        },
+        "machine": machine(),
+    }
+    json.dump(report, sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    main()
