@@ -49,6 +49,10 @@ OPERATIONS = [
     "hipstershop.PaymentService/Charge",
     "publish orders",
 ]
+USER_AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0 Safari/537.36"
+)
 STACK_TRACE = (
     "java.net.SocketTimeoutException: Read timed out\n"
     "\tat java.base/java.net.Socket$SocketInputStream.read(Socket.java:1099)\n"
@@ -99,7 +103,7 @@ def add_span(span, nth, now_ns, noise):
         ("url.path", f"/api/v1/cart/{noise.randrange(10**6):06}"),
         ("server.address", "cart.shop.svc.cluster.local"),
         ("network.protocol.version", "1.1"),
-        ("user_agent.original", "shop-frontend/4.3.0"),
+        ("user_agent.original", USER_AGENT),
         ("client.address", f"10.0.{noise.randrange(256)}.{noise.randrange(256)}"),
         ("db.system.name", "postgresql"),
         ("app.user.id", f"{noise.getrandbits(64):016x}"),
