@@ -1,1 +1,5 @@
-//! Latency rules and statistics over all spans.
+#![doc = include_str!("../README.md")]
+
+pub mod rules;
+pub mod statistics;
+pub mod units;

@@ -6,6 +6,7 @@ mod ids;
 mod message;
 mod name;
 mod orchestration;
+mod problem;
 mod record;
 mod span;
 mod time;
@@ -20,6 +21,7 @@ pub use message::{
 };
 pub use name::{CallSite, CallSiteId, CallSites, ServiceId, fold_operation};
 pub use orchestration::{Axis, Observed, Owner, Resources, ScaleAction, TargetRef};
+pub use problem::{Problem, Severity};
 pub use record::{EventRecord, SpanRecord, Value};
 pub use span::{
     Batch, ByteRange, MAX_DURATION_NS, ResourceHead, ScopeHead, SpanFlags, SpanHead, SpanKind,

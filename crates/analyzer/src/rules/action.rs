@@ -1,0 +1,160 @@
+//! Checks the `do` of a rule and turns it into what the scaler understands.
+
+use std::sync::Arc;
+
+use spanwise_model::WantedAction;
+
+use super::compile::{KnownTarget, Problems};
+use super::config::{ActionConfig, CpuChange, MemoryChange};
+
+/// Most replicas a rule may name; far above any sane target, low enough to catch a typing error.
+const REPLICAS_MAX: i64 = 10_000;
+/// Largest relative change of resources: the scaler's own cap is a factor of 4.
+const PERCENT_MAX: u32 = 300;
+
+/// The action, or `None` after adding at least one error.
+pub(super) fn compile(
+    config: &ActionConfig,
+    targets: &[KnownTarget],
+    problems: &mut Problems,
+) -> Option<WantedAction> {
+    match (&config.scale, &config.vertical, &config.alert) {
+        (Some(name), None, None) => replicas(config, name, targets, problems),
+        (None, Some(name), None) => vertical(config, name, targets, problems),
+        (None, None, Some(name)) => alert(config, name, problems),
+        _ => {
+            let message = "needs exactly one of scale, vertical and alert".to_owned();
+            let fix = "write for example do: {scale: cartservice, by: 1}";
+            problems.error("R009", ".do", message, fix);
+            None
+        }
+    }
+}
+
+fn replicas(
+    config: &ActionConfig,
+    name: &str,
+    targets: &[KnownTarget],
+    problems: &mut Problems,
+) -> Option<WantedAction> {
+    let target = known(name, ".do.scale", targets, problems);
+    if config.cpu.is_some() || config.memory.is_some() {
+        let message = "cpu and memory belong to vertical, not to scale".to_owned();
+        problems.error("R009", ".do", message, "use a second rule for vertical");
+        return None;
+    }
+    let (field, amount) = match (config.by, config.to) {
+        (Some(by), None) => (".do.by", by),
+        (None, Some(to)) => (".do.to", to),
+        _ => {
+            let message = "scale needs exactly one of by and to".to_owned();
+            problems.error("R009", ".do", message, "write by: 1, or to: 4");
+            return None;
+        }
+    };
+    if !(1..=REPLICAS_MAX).contains(&amount) {
+        let message = format!("{amount} is not from 1 to {REPLICAS_MAX}; rules only scale up");
+        problems.error("R010", field, message, "write the replicas to add, or to have");
+        return None;
+    }
+    let amount = amount as u32;
+    let target = target?;
+    if config.to.is_some() && amount > target.max {
+        let message = format!("to {amount} is above the target's max of {}", target.max);
+        problems.warning("R019", field, message, "raise the target's max, or lower to");
+    }
+    let target = Arc::clone(&target.name);
+    Some(match config.by {
+        Some(_) => WantedAction::ReplicasBy { target, by: amount },
+        None => WantedAction::ReplicasTo { target, to: amount },
+    })
+}
+
+fn vertical(
+    config: &ActionConfig,
+    name: &str,
+    targets: &[KnownTarget],
+    problems: &mut Problems,
+) -> Option<WantedAction> {
+    let target = known(name, ".do.vertical", targets, problems);
+    if config.by.is_some() || config.to.is_some() {
+        let message = "by and to belong to scale, not to vertical".to_owned();
+        problems.error("R009", ".do", message, "use a second rule for scale");
+        return None;
+    }
+    let (cpu_percent, cpu_millis) = match config.cpu {
+        Some(CpuChange::Percent(percent)) => (Some(percent), None),
+        Some(CpuChange::Millis(millis)) => (None, Some(millis)),
+        None => (None, None),
+    };
+    let (memory_percent, memory_bytes) = match config.memory {
+        Some(MemoryChange::Percent(percent)) => (Some(percent), None),
+        Some(MemoryChange::Bytes(bytes)) => (None, Some(bytes)),
+        None => (None, None),
+    };
+    let percents = [cpu_percent, memory_percent];
+    let bad = percents.iter().flatten().any(|p| !(1..=PERCENT_MAX).contains(p))
+        || [cpu_millis, memory_bytes].iter().flatten().any(|amount| *amount == 0);
+    if bad || (config.cpu.is_none() && config.memory.is_none()) {
+        let message = format!("vertical needs cpu or memory, above 0 and at most +{PERCENT_MAX}%");
+        problems.error("R013", ".do", message, "write for example cpu: \"+100%\"");
+        return None;
+    }
+    let target = Arc::clone(&target?.name);
+    Some(WantedAction::Vertical { target, cpu_percent, cpu_millis, memory_percent, memory_bytes })
+}
+
+fn alert(config: &ActionConfig, name: &str, problems: &mut Problems) -> Option<WantedAction> {
+    let extra = config.by.is_some()
+        || config.to.is_some()
+        || config.cpu.is_some()
+        || config.memory.is_some();
+    if name.is_empty() || extra {
+        let message = "alert takes a name and nothing else".to_owned();
+        problems.error("R009", ".do", message, "write for example alert: db-oncall");
+        return None;
+    }
+    Some(WantedAction::Alert { name: Arc::from(name) })
+}
+
+/// The target of a name that may be scaled; else an error with the nearest name.
+fn known<'a>(
+    name: &str,
+    suffix: &str,
+    targets: &'a [KnownTarget],
+    problems: &mut Problems,
+) -> Option<&'a KnownTarget> {
+    let Some(target) = targets.iter().find(|target| *target.name == *name) else {
+        let message = format!("no target serves `{name}`");
+        let nearest = targets.iter().min_by_key(|target| distance(&target.name, name));
+        let fix = match nearest {
+            Some(target) if distance(&target.name, name) <= 3 => {
+                format!("did you mean `{}`?", target.name)
+            }
+            _ => format!("add it under scaler.targets, with service: {name}"),
+        };
+        problems.error("R011", suffix, message, &fix);
+        return None;
+    };
+    if !target.scalable {
+        let message = format!("target `{name}` is marked scalable: false");
+        problems.error("R012", suffix, message, "use do: {alert: ..} for it");
+        return None;
+    }
+    Some(target)
+}
+
+/// Levenshtein distance of two short names, in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

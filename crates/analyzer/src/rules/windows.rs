@@ -1,0 +1,296 @@
+//! Decides when rules fire: SCALE eq. 4, `Action <=> Count(D > T, window) >= N`, over counts that
+//! come from this process or from a sampler elsewhere.
+//!
+//! The window of W seconds slides over the spans' *end times* in 1 s buckets, not over arrival:
+//! whoever cuts, delays or merges counts, the same counts give the same firings. A window may end
+//! at any second between [`LATE_S`] before now and two minutes after it, so that neither traces
+//! that close late nor a host with a fast clock blind a rule.
+//!
+//! A rule fires once and then rests for its cooldown. The rest is kept in event time and in `now`:
+//! only a window that ends after it, and only breaches that ended after the last firing, can fire
+//! again. So one burst is one action however late its spans come in, and an incident that lasts
+//! fires again after the rest. The first breach that keeps the condition true during the rest is
+//! reported once, as a finding that is `resting`.
+//!
+//! What it does not do: know which spans were not counted. Whoever loses counts says so with
+//! [`RuleWindows::mark_hole`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use spanwise_model::{Condition, Finding, QuorumShortfall, RuleCount, Timestamp};
+
+use super::compile::{Rule, RuleSet};
+use super::quorum;
+use super::tally::Tally;
+
+/// How long after a second its counts still matter: twice the greatest age of a trace.
+pub const LATE_S: u64 = 120;
+/// How far ahead of now end times may lie; matches what predicates accept.
+const AHEAD_S: u64 = 120;
+
+/// The windows of all rules. Bounded: one bucket per rule and second of window, plus lateness.
+#[derive(Clone, Debug)]
+pub struct RuleWindows {
+    rules: Arc<RuleSet>,
+    windows: Vec<Window>,
+    /// Seconds up to which counts may be missing.
+    hole_until_s: Option<u64>,
+    stats: WindowStats,
+}
+
+/// What windows saw since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowStats {
+    /// Counts added to a bucket.
+    pub n_counts: u64,
+    /// Counts whose second lies outside of what windows still cover.
+    pub n_out_of_time: u64,
+    /// Counts that name a rule the set does not have.
+    pub n_unknown_rule: u64,
+    /// Times a rule fired.
+    pub n_fired: u64,
+}
+
+/// Where a rule stands, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleState {
+    /// The figures of the window that ends now.
+    pub condition: Condition,
+    /// When it last fired.
+    pub fired_at: Option<Timestamp>,
+    /// Whether it rests.
+    pub is_resting: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Window {
+    /// By second; only seconds in which spans were seen.
+    buckets: BTreeMap<u64, Tally>,
+    fired: Option<Fired>,
+}
+
+/// The last firing.
+#[derive(Clone, Copy, Debug)]
+struct Fired {
+    at: Timestamp,
+    /// Last second of the window that fired: breaches up to here are spent.
+    end_s: u64,
+    /// Whether the resting finding of this rest was reported.
+    is_reported: bool,
+}
+
+/// Whether windows may include breaches that already fired.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Breaches {
+    All,
+    Unspent,
+}
+
+impl RuleWindows {
+    /// Empty windows.
+    pub fn new(rules: Arc<RuleSet>) -> Self {
+        let windows = vec![Window::default(); rules.len()];
+        Self { rules, windows, hole_until_s: None, stats: WindowStats::default() }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// Adds what was counted, in any order and cut. `count` may come from the network: a rule or a
+    /// second that cannot be is ignored and counted.
+    pub fn add(&mut self, count: &RuleCount, now: Timestamp) {
+        let (Some(rule), Some(window)) =
+            (self.rules.get(count.rule_idx), self.windows.get_mut(count.rule_idx as usize))
+        else {
+            self.stats.n_unknown_rule += 1;
+            return;
+        };
+        let now_s = now.as_secs();
+        if count.second < oldest_s(rule, now_s) || count.second > now_s.saturating_add(AHEAD_S) {
+            self.stats.n_out_of_time += 1;
+            return;
+        }
+        self.stats.n_counts += 1;
+        window.buckets.entry(count.second).or_default().merge_count(count);
+    }
+
+    /// Counts up to now may be missing: the stream began a new epoch, or counts were dropped. Until
+    /// a rule's window has moved past now, its findings lack the evidence to act.
+    pub fn mark_hole(&mut self, now: Timestamp) {
+        self.hole_until_s = self.hole_until_s.max(Some(now.as_secs()));
+    }
+
+    /// Evaluates every rule and appends what fired, or rests, in the order of the rules. Call it
+    /// after each drain of counts.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Finding>) {
+        let hole_until_s = self.hole_until_s;
+        for (rule, window) in self.rules.rules().iter().zip(&mut self.windows) {
+            window.forget(oldest_s(rule, now.as_secs()));
+            if let Some(finding) = window.evaluate(rule, hole_until_s, now) {
+                self.stats.n_fired += u64::from(!finding.resting);
+                out.push(finding);
+            }
+        }
+    }
+
+    /// Where a rule stands, if the set has it.
+    pub fn state(&self, rule_idx: u32, now: Timestamp) -> Option<RuleState> {
+        let rule = self.rules.get(rule_idx)?;
+        let window = self.windows.get(rule_idx as usize)?;
+        let end_s = now.as_secs();
+        let (tally, n_quarters) = window.tally(rule, end_s, 0);
+        let rests = |fired: Fired| now < fired.at.plus_ns(rule.cooldown_ns);
+        Some(RuleState {
+            condition: condition(rule, &tally, n_quarters),
+            fired_at: window.fired.map(|fired| fired.at),
+            is_resting: window.fired.is_some_and(rests),
+        })
+    }
+
+    /// What was seen since the start.
+    pub fn stats(&self) -> WindowStats {
+        self.stats
+    }
+}
+
+impl Window {
+    fn forget(&mut self, oldest_s: u64) {
+        while let Some(entry) = self.buckets.first_entry()
+            && *entry.key() < oldest_s
+        {
+            entry.remove();
+        }
+    }
+
+    fn evaluate(&mut self, rule: &Rule, hole: Option<u64>, now: Timestamp) -> Option<Finding> {
+        let first_end_s = now.as_secs().saturating_sub(LATE_S);
+        let Some(fired) = self.fired else {
+            return self.fire(rule, first_end_s, hole, now);
+        };
+        if now >= fired.at.plus_ns(rule.cooldown_ns) {
+            let rested_s = fired.end_s + rule.cooldown_ns.div_ceil(1_000_000_000);
+            return self.fire(rule, first_end_s.max(rested_s), hole, now);
+        }
+        if fired.is_reported {
+            return None;
+        }
+        let end_s = self.newest_end(rule, first_end_s.max(fired.end_s + 1), Breaches::All)?;
+        self.fired = Some(Fired { is_reported: true, ..fired });
+        let finding = self.finding(rule, (end_s, 0), hole, now);
+        Some(Finding { resting: true, ..finding })
+    }
+
+    /// Fires if a window that ends at `first_s` or later reaches N with breaches not yet spent.
+    fn fire(
+        &mut self,
+        rule: &Rule,
+        first_s: u64,
+        hole: Option<u64>,
+        now: Timestamp,
+    ) -> Option<Finding> {
+        let end_s = self.newest_end(rule, first_s, Breaches::Unspent)?;
+        let unspent_s = self.fired.map_or(0, |fired| fired.end_s + 1);
+        let finding = self.finding(rule, (end_s, unspent_s), hole, now);
+        self.fired = Some(Fired { at: now, end_s, is_reported: false });
+        Some(finding)
+    }
+
+    /// The newest second, not before `first_s`, at which a breach ended and the window reaches N.
+    fn newest_end(&self, rule: &Rule, first_s: u64, which: Breaches) -> Option<u64> {
+        let spent_s = match (which, self.fired) {
+            (Breaches::Unspent, Some(fired)) => fired.end_s + 1,
+            _ => 0,
+        };
+        let from_s = (first_s + 1).saturating_sub(rule.window_s).max(spent_s);
+        let mut newest = None;
+        let mut sum = 0.0;
+        let mut tail = self.buckets.range(from_s..).peekable();
+        for (&end_s, tally) in self.buckets.range(from_s..) {
+            sum += tally.breaches;
+            while let Some(&(&second, old)) = tail.peek()
+                && second + rule.window_s <= end_s
+            {
+                sum -= old.breaches;
+                tail.next();
+            }
+            if end_s >= first_s && tally.n_breaches > 0 && sum >= rule.count {
+                newest = Some(end_s);
+            }
+        }
+        newest
+    }
+
+    /// All counts of the window that ends at `end_s`, none before `from_s`; and its quarters with a
+    /// breach.
+    fn tally(&self, rule: &Rule, end_s: u64, from_s: u64) -> (Tally, u32) {
+        let start_s = (end_s + 1).saturating_sub(rule.window_s);
+        let mut total = Tally::default();
+        let mut quarters = [false; 4];
+        for (second, tally) in self.buckets.range(start_s.max(from_s)..=end_s) {
+            total.merge(tally);
+            let quarter = 4 * (second - start_s) / rule.window_s;
+            quarters[quarter.min(3) as usize] |= tally.n_breaches > 0;
+        }
+        (total, quarters.iter().map(|&hit| u32::from(hit)).sum())
+    }
+
+    fn finding(
+        &self,
+        rule: &Rule,
+        (end_s, from_s): (u64, u64),
+        hole: Option<u64>,
+        now: Timestamp,
+    ) -> Finding {
+        let (tally, n_quarters) = self.tally(rule, end_s, from_s);
+        let condition = condition(rule, &tally, n_quarters);
+        let start_s = (end_s + 1).saturating_sub(rule.window_s);
+        let shortfall = match hole {
+            Some(hole_s) if start_s <= hole_s => Some(QuorumShortfall {
+                detail: format!(
+                    "counts are missing for a part of the last {}s (restart, reconnect or overload); \
+                     the window is whole again {}s from now",
+                    rule.window_s,
+                    (hole_s + rule.window_s).saturating_sub(now.as_secs()),
+                ),
+            }),
+            _ => quorum::shortfall(&condition),
+        };
+        let any = || (Arc::clone(&rule.service), Arc::clone(&rule.operation));
+        Finding {
+            at: now,
+            rule: rule.reference.clone(),
+            action: rule.action.clone(),
+            condition,
+            call_site: tally.call_site.clone().unwrap_or_else(any),
+            trace_ids: tally.trace_ids.as_slice().to_vec(),
+            shortfall,
+            resting: false,
+        }
+    }
+}
+
+/// The oldest second a window of this rule can still reach.
+fn oldest_s(rule: &Rule, now_s: u64) -> u64 {
+    now_s.saturating_sub(rule.window_s + LATE_S)
+}
+
+fn condition(rule: &Rule, tally: &Tally, n_quarters: u32) -> Condition {
+    Condition {
+        metric: Arc::from(rule.metric.as_str()),
+        over_ns: rule.over_ns,
+        count: rule.count,
+        window_ns: rule.window_ns(),
+        observed: tally.breaches,
+        n_spans: tally.n_spans,
+        n_breaches: tally.n_breaches,
+        n_quarters,
+        n_instances: tally.instances.as_slice().len() as u32,
+        n_breaching_instances: tally.breaching_instances.as_slice().len() as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests;
