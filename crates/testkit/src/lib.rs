@@ -10,9 +10,13 @@
 mod clock;
 #[cfg(feature = "orchestrator")]
 pub mod conformance;
+#[cfg(feature = "fake-kubernetes")]
+pub mod fake_kubernetes;
 mod span;
 mod trace;
 
 pub use clock::VirtualClock;
+#[cfg(feature = "fake-kubernetes")]
+pub use fake_kubernetes::FakeKubernetes;
 pub use span::{EPOCH, SpanSpec, batch};
 pub use trace::closed_trace;
