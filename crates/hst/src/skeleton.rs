@@ -8,10 +8,13 @@
 //! reaches it.
 
 use crate::error::Error;
+use crate::exact;
 use crate::mt19937::Mt19937;
 
 /// Changes when the drawing of trees or the meaning of a bin changes; part of [`Skeleton::id`].
 const FORMAT_VERSION: u64 = 1;
+/// Stands where a drawn skeleton has its seed, so that the two kinds get different ids.
+const GIVEN_CUTS: u64 = 0x6769_7665_6e20_6375;
 /// Share of a range, on either side, in which no cut falls: river's padding.
 const PADDING: f64 = 0.15;
 const N_TREES_MAX: usize = 1024;
@@ -50,7 +53,7 @@ impl Skeleton {
     /// in all. Costs about 20 ns and 6 bytes a node.
     pub fn new(seed: u64, n_trees: usize, height: usize, n_bins: usize) -> Result<Self, Error> {
         check_shape(n_trees, height, n_bins)?;
-        let id = skeleton_id(&[FORMAT_VERSION, seed, n_trees as u64, height as u64, n_bins as u64]);
+        let id = hash_words([FORMAT_VERSION, seed, n_trees as u64, height as u64, n_bins as u64]);
         let n_cuts = (1 << height) - 1;
         let mut rng = Mt19937::new(seed);
         let mut cuts = vec![0; n_trees * n_cuts];
@@ -72,9 +75,9 @@ impl Skeleton {
         if cuts.iter().any(|&cut| usize::from(cut) > n_bins) {
             return Err(Error::Setting { name: "cuts", expected: "at most n_bins" });
         }
-        let mut words = vec![FORMAT_VERSION, u64::MAX, height as u64, n_bins as u64];
-        words.extend(cuts.iter().map(|&cut| u64::from(cut)));
-        Ok(Self::assemble(cuts.len() / n_cuts, height, n_bins, skeleton_id(&words), cuts))
+        let head = [FORMAT_VERSION, GIVEN_CUTS, height as u64, n_bins as u64];
+        let id = hash_words(head.into_iter().chain(cuts.iter().map(|&cut| u64::from(cut))));
+        Ok(Self::assemble(cuts.len() / n_cuts, height, n_bins, id, cuts))
     }
 
     fn assemble(n_trees: usize, height: usize, n_bins: usize, id: u64, cuts: Vec<u16>) -> Self {
@@ -114,7 +117,7 @@ impl Skeleton {
     /// The largest total mass up to which sums over integer masses are exact: `2^53 / (T 2^(h+1))`,
     /// 7 * 10^11 observations for 25 trees of height 8.
     pub const fn exact_total_max(&self) -> u64 {
-        (1 << 53) / ((self.n_trees as u64) << (self.height + 1))
+        exact::total_max(self.n_trees, self.height)
     }
 
     /// Cuts of all trees in level order, see [`Skeleton::from_cuts`].
@@ -178,8 +181,8 @@ fn push_depths(depth: usize, height: usize, out: &mut Vec<u8>) {
 }
 
 /// FNV-1a over the words' little-endian bytes: fixed here, since std's hashers are not promised.
-pub(crate) fn skeleton_id(words: &[u64]) -> u64 {
-    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+pub(crate) fn hash_words(words: impl IntoIterator<Item = u64>) -> u64 {
+    let bytes = words.into_iter().flat_map(u64::to_le_bytes);
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
