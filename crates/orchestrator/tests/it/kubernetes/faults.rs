@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::json;
+use spanwise_model::TargetRef;
 use spanwise_orchestrator::{Applied, Guard, OrchError, Orchestrator};
 use spanwise_testkit::conformance::{Stage, guard_for, replicas};
 use spanwise_testkit::fake_kubernetes::Fault;
@@ -264,11 +265,26 @@ fn nothing_is_written_after_the_decisions_life() {
 fn nothing_is_written_after_waiting_for_its_turn_too_long() {
     on_fake(async |cluster| {
         let guard = Guard { ttl: Duration::from_secs(1), ..decide(cluster).await };
-        // Two observations and the reads of the apply use up the burst of ten calls.
-        decide(cluster).await;
+        // Four calls so far. Two more and the four reads of the apply use up the burst of ten, so
+        // that the write itself has to wait for two seconds.
+        let absent = TargetRef { object: "absent".into(), ..cluster.web() };
+        for _ in 0..2 {
+            cluster.kubernetes.observe(&absent).await.unwrap_err();
+        }
+        let n_calls = cluster.server().calls().len();
         let refusal = apply(cluster, &guard).await.unwrap_err();
         assert_eq!(refusal.as_str(), "fenced", "{refusal}");
-        assert_eq!(cluster.server().n_calls("patch", SCALE), 0);
+        assert_eq!(cluster.server().calls().len(), n_calls + 4, "all reads and no write");
+    });
+}
+
+#[test]
+fn a_target_recreated_while_it_is_observed_is_a_conflict() {
+    on_fake(async |cluster| {
+        cluster.server().inject("get", "deployments", Fault::Recreated, 1);
+        let refusal = cluster.kubernetes.observe(&cluster.web()).await.unwrap_err();
+        assert_eq!(refusal.as_str(), "conflict");
+        cluster.kubernetes.observe(&cluster.web()).await.unwrap();
     });
 }
 

@@ -1,12 +1,13 @@
 //! The whole way: a kubeconfig file, a socket, a bearer token.
 
+use std::path::Path;
+
 use serde_json::json;
 use spanwise_model::TargetRef;
 use spanwise_orchestrator::{Kubernetes, KubernetesOptions, OrchError, Orchestrator};
 use spanwise_testkit::FakeKubernetes;
 use spanwise_testkit::conformance::{guard_for, replicas};
-use spanwise_testkit::fake_kubernetes::ADMIN_TOKEN;
-use std::path::Path;
+use spanwise_testkit::fake_kubernetes::{ADMIN_TOKEN, Fault};
 
 use super::cluster::Cluster;
 
@@ -39,6 +40,21 @@ async fn a_kubeconfig_leads_to_the_server_and_its_namespace() {
     let state = kubernetes.observe(&target).await.unwrap();
     kubernetes.apply(&target, &replicas(3, 4), &guard_for(&state)).await.unwrap();
     assert_eq!(kubernetes.observe(&target).await.unwrap().desired, 4);
+}
+
+#[tokio::test]
+async fn the_clients_own_retries_are_off() {
+    let cluster = Cluster::fake().await;
+    let listening = cluster.server().listen().await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = format!("http://{}", listening.address);
+    let path = write_kubeconfig(dir.path(), &server, ADMIN_TOKEN, &cluster.namespace);
+    let options = KubernetesOptions::default();
+    let kubernetes = Kubernetes::from_kubeconfig(&path, None, options).await.unwrap();
+    cluster.server().inject("get", "deployments/scale", Fault::Unavailable, 100);
+    let refusal = kubernetes.observe(&cluster.web()).await.unwrap_err();
+    assert_eq!(refusal.as_str(), "transient");
+    assert_eq!(cluster.server().n_calls("get", "deployments/scale"), 1);
 }
 
 #[tokio::test]
