@@ -29,6 +29,8 @@ const TREND_MAX: f64 = 1_000.0;
 pub struct Statistics {
     sites: Vec<Option<Box<Ring>>>,
     started: Option<Timestamp>,
+    /// Number of the slice in which idle sketches were last looked for.
+    ticked: u64,
     stats: Stats,
 }
 
@@ -109,11 +111,27 @@ impl Statistics {
         }));
     }
 
+    /// Frees the sketches of call sites that sent nothing for a whole ring. Call it about once a
+    /// second; it works once per slice.
+    pub fn tick(&mut self, now: Timestamp) {
+        let newest = slice_number(now);
+        if newest == self.ticked {
+            return;
+        }
+        self.ticked = newest;
+        let oldest = newest.saturating_sub(SLICES as u64 - 1);
+        for ring in self.sites.iter_mut().flatten() {
+            if ring.slices.iter().all(|slice| slice.number < oldest) {
+                let freed = std::mem::take(&mut **ring).heap_bytes();
+                self.stats.sketch_bytes -= freed;
+            }
+        }
+    }
+
     /// Forgets a retired call site.
     pub fn forget(&mut self, site: CallSiteId) {
         if let Some(ring) = self.sites.get_mut(site.idx()).and_then(Option::take) {
-            let bytes: usize = ring.slices.iter().map(|slice| slice.durations.heap_bytes()).sum();
-            self.stats.sketch_bytes -= bytes;
+            self.stats.sketch_bytes -= ring.heap_bytes();
         }
     }
 
@@ -138,6 +156,10 @@ impl Ring {
             slice.restart(number);
         }
         slice
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.slices.iter().map(|slice| slice.durations.heap_bytes()).sum()
     }
 
     fn summary(&self, site: CallSiteId, seconds: f64, newest: u64) -> Option<SiteStats> {

@@ -15,7 +15,7 @@ const PERCENT_MAX: u32 = 300;
 /// The action, or `None` after adding at least one error.
 pub(super) fn compile(
     config: &ActionConfig,
-    targets: &[KnownTarget],
+    targets: Option<&[KnownTarget]>,
     problems: &mut Problems,
 ) -> Option<WantedAction> {
     match (&config.scale, &config.vertical, &config.alert) {
@@ -34,7 +34,7 @@ pub(super) fn compile(
 fn replicas(
     config: &ActionConfig,
     name: &str,
-    targets: &[KnownTarget],
+    targets: Option<&[KnownTarget]>,
     problems: &mut Problems,
 ) -> Option<WantedAction> {
     let target = known(name, ".do.scale", targets, problems);
@@ -63,7 +63,7 @@ fn replicas(
         let message = format!("to {amount} is above the target's max of {}", target.max);
         problems.warning("R019", field, message, "raise the target's max, or lower to");
     }
-    let target = Arc::clone(&target.name);
+    let target = target.name;
     Some(match config.by {
         Some(_) => WantedAction::ReplicasBy { target, by: amount },
         None => WantedAction::ReplicasTo { target, to: amount },
@@ -73,7 +73,7 @@ fn replicas(
 fn vertical(
     config: &ActionConfig,
     name: &str,
-    targets: &[KnownTarget],
+    targets: Option<&[KnownTarget]>,
     problems: &mut Problems,
 ) -> Option<WantedAction> {
     let target = known(name, ".do.vertical", targets, problems);
@@ -100,7 +100,7 @@ fn vertical(
         problems.error("R013", ".do", message, "write for example cpu: \"+100%\"");
         return None;
     }
-    let target = Arc::clone(&target?.name);
+    let target = target?.name;
     Some(WantedAction::Vertical { target, cpu_percent, cpu_millis, memory_percent, memory_bytes })
 }
 
@@ -117,13 +117,17 @@ fn alert(config: &ActionConfig, name: &str, problems: &mut Problems) -> Option<W
     Some(WantedAction::Alert { name: Arc::from(name) })
 }
 
-/// The target of a name that may be scaled; else an error with the nearest name.
-fn known<'a>(
+/// The target of a name that may be scaled; else an error with the nearest name. Where targets are
+/// not known, any name will do.
+fn known(
     name: &str,
     suffix: &str,
-    targets: &'a [KnownTarget],
+    targets: Option<&[KnownTarget]>,
     problems: &mut Problems,
-) -> Option<&'a KnownTarget> {
+) -> Option<KnownTarget> {
+    let Some(targets) = targets else {
+        return Some(KnownTarget { name: Arc::from(name), scalable: true, max: u32::MAX });
+    };
     let Some(target) = targets.iter().find(|target| *target.name == *name) else {
         let message = format!("no target serves `{name}`");
         let nearest = targets.iter().min_by_key(|target| distance(&target.name, name));
@@ -141,7 +145,7 @@ fn known<'a>(
         problems.error("R012", suffix, message, "use do: {alert: ..} for it");
         return None;
     }
-    Some(target)
+    Some(target.clone())
 }
 
 /// Levenshtein distance of two short names, in bytes.

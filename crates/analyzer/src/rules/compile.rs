@@ -83,6 +83,19 @@ impl RuleSet {
         configs: &[RuleConfig],
         targets: &[KnownTarget],
     ) -> (Option<Self>, Vec<Problem>) {
+        Self::compile_for(configs, Some(targets))
+    }
+
+    /// Compiles rules in a process that only counts for them and does not know their targets: a
+    /// sampler whose processor is elsewhere. The set has the same fingerprint as the processor's.
+    pub fn compile_for_counting(configs: &[RuleConfig]) -> (Option<Self>, Vec<Problem>) {
+        Self::compile_for(configs, None)
+    }
+
+    fn compile_for(
+        configs: &[RuleConfig],
+        targets: Option<&[KnownTarget]>,
+    ) -> (Option<Self>, Vec<Problem>) {
         let mut problems = Problems::default();
         check_set(configs, &mut problems);
         let mut rules = Vec::new();

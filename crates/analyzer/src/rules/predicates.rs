@@ -212,6 +212,7 @@ impl Predicates {
     /// Moves what was counted since the last drain to `out`, ordered by rule and second. Returns
     /// how many counts were dropped meanwhile; if that is not 0, tell
     /// [`RuleWindows::mark_hole`](super::RuleWindows::mark_hole). Call it about once a second.
+    #[must_use = "dropped counts leave a hole in the windows, which must be marked"]
     pub fn drain(&mut self, out: &mut Vec<RuleCount>) -> u64 {
         for (rule_idx, counter) in (0_u32..).zip(&mut self.counters) {
             let open = &mut counter.open[..counter.n_open];

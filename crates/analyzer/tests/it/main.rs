@@ -1,0 +1,7 @@
+//! Whole-stage tests of rules through the public API.
+#![cfg(test)]
+
+mod configuration;
+mod predicates;
+mod sampling;
+mod support;
