@@ -76,7 +76,7 @@ pub fn decode_into(
 }
 
 fn fill(bytes: Bytes, limits: &Limits, batch: &mut Batch) -> Result<Report, DecodeError> {
-    let limits = &Limits { depth: limits.depth.min(DEPTH_MAX), ..*limits };
+    let limits = &Limits { depth: limits.depth.clamp(1, DEPTH_MAX), ..*limits };
     let n_bytes = bytes.len() as u64;
     let limit = limits.request_bytes.min(u64::from(u32::MAX));
     if n_bytes > limit {

@@ -42,7 +42,7 @@ pub fn json_to_protobuf(text: &[u8], limits: &Limits) -> Result<Bytes, DecodeErr
     }
     let mut transcoder = Transcoder {
         writer: Writer::with_capacity(text.len()),
-        depth_left: limits.depth.min(DEPTH_MAX),
+        depth_left: limits.depth.clamp(1, DEPTH_MAX),
         items_left: limits.n_items,
         refusal: None,
     };
@@ -92,7 +92,7 @@ impl Transcoder {
             (Some(Refusal::Fault(fault)), _) => fault,
             (Some(Refusal::TooDeep), _) => {
                 let offset = offset_of(text, error.line(), error.column());
-                return DecodeError::TooDeep { limit: limits.depth.min(DEPTH_MAX), offset };
+                return DecodeError::TooDeep { limit: limits.depth.clamp(1, DEPTH_MAX), offset };
             }
             (Some(Refusal::TooManyItems), _) => {
                 return DecodeError::TooManyItems { limit: limits.n_items };

@@ -19,7 +19,7 @@ pub struct Limits {
     /// Most spans, events and links together. Default 250,000.
     pub n_items: u32,
     /// Most attribute values inside each other; a value that is not inside another has depth 1.
-    /// Unknown groups are held to the same figure. Default 16; more than 32 counts as 32.
+    /// Unknown groups are held to the same figure. Default 16; 0 counts as 1, more than 32 as 32.
     pub depth: u32,
 }
 

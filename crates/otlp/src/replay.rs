@@ -119,15 +119,16 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// Mixes the key into an id of 16 bytes. An id that would become all-zero stays, so that no
-    /// valid id becomes invalid; two different ids never become the same.
+    /// Mixes the key into an id of 16 bytes. The all-zero id stays, and so does the one that would
+    /// become all-zero: what is valid stays valid and no two ids become one.
     fn trace_id(&mut self, range: ByteRange) {
         let start = range.start as usize;
         let Some(id) = self.out[start..].first_chunk_mut::<16>().filter(|_| range.len == 16) else {
             return;
         };
-        let mixed = u128::from_be_bytes(*id) ^ u128::from(self.shift.id_key) << 64;
-        if mixed != 0 {
+        let old = u128::from_be_bytes(*id);
+        let mixed = old ^ u128::from(self.shift.id_key) << 64;
+        if old != 0 && mixed != 0 {
             *id = mixed.to_be_bytes();
         }
     }

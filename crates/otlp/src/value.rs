@@ -7,7 +7,11 @@ use spanwise_model::ValueRef;
 
 use crate::error::Fault;
 use crate::schema::{any_value, key_value, list};
-use crate::wire::{Cause, Reader, Stop};
+use crate::wire::{Cause, Reader, Stop, is_ascii, is_utf8};
+
+const KEY_BYTE: u8 = key_value::KEY as u8;
+const VALUE_BYTE: u8 = key_value::VALUE as u8;
+const STRING_BYTE: u8 = any_value::STRING as u8;
 
 /// An attribute value where it lies. Strings are bytes here: the walk has seen that they are UTF-8,
 /// and turning them into `&str` is for those who look at one.
@@ -50,9 +54,46 @@ impl<'a> RawValue<'a> {
 }
 
 /// Reads a `KeyValue`. A repeated key: the last wins; a repeated value merges, which for a oneof
-/// means that its last member wins. `depth` more values may be entered.
+/// means that its last member wins. `depth` more values may be entered, at least one.
 #[inline]
 pub(crate) fn read_attribute<const CHECK: bool>(
+    reader: Reader<'_>,
+    depth: u32,
+) -> Result<Attribute<'_>, Stop> {
+    match read_short_attribute::<CHECK>(reader) {
+        Some(attribute) => Ok(attribute),
+        None => read_any_attribute::<CHECK>(reader, depth),
+    }
+}
+
+/// The form that nearly all attributes have: a key and one scalar in this order, each below 128
+/// bytes, and text all ASCII if it is to be checked. For a string, one comparison of the whole
+/// message then stands for the checks of its parts. `None` for any other form, good or bad.
+#[inline]
+fn read_short_attribute<const CHECK: bool>(reader: Reader<'_>) -> Option<Attribute<'_>> {
+    let whole = reader.rest();
+    let [KEY_BYTE, key_len, rest @ ..] = whole else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*key_len))?;
+    let [VALUE_BYTE, value_len, member, value @ ..] = rest else { return None };
+    if (key_len | value_len) >= 0x80 || value.len() + 1 != usize::from(*value_len) {
+        return None;
+    }
+    if let (STRING_BYTE, [text_len, text @ ..]) = (*member, value) {
+        let fits = text.len() == usize::from(*text_len) && *text_len < 0x80;
+        let value = RawValue::Str(reader.tail(text));
+        return (fits && (!CHECK || is_ascii(whole))).then_some(Attribute { key, value });
+    }
+    let mut rest = reader.tail(value);
+    let value = match u32::from(*member) {
+        any_value::INT => RawValue::Int(rest.varint().ok()?.cast_signed()),
+        any_value::BOOL => RawValue::Bool(rest.varint().ok()? != 0),
+        any_value::DOUBLE => RawValue::Double(f64::from_bits(rest.fixed64().ok()?)),
+        _ => return None,
+    };
+    (rest.is_empty() && (!CHECK || is_ascii(key))).then_some(Attribute { key, value })
+}
+
+fn read_any_attribute<const CHECK: bool>(
     mut reader: Reader<'_>,
     depth: u32,
 ) -> Result<Attribute<'_>, Stop> {
@@ -144,7 +185,7 @@ fn check_kvlist(mut reader: Reader<'_>, depth: u32) -> Result<(), Stop> {
 #[inline]
 fn string<'a, const CHECK: bool>(reader: &mut Reader<'a>) -> Result<Reader<'a>, Stop> {
     let payload = reader.payload()?;
-    if CHECK && !crate::wire::is_utf8(payload.rest()) {
+    if CHECK && !is_utf8(payload.rest()) {
         return Err(payload.stop(Fault::NotUtf8));
     }
     Ok(payload)

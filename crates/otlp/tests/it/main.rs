@@ -2,3 +2,9 @@
 #![cfg(test)]
 
 mod decode;
+mod differential;
+mod encode;
+mod generate;
+mod limits;
+mod oracle;
+mod sample;
