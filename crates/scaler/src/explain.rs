@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use spanwise_model::{Decision, Direction, Timestamp};
+use spanwise_model::{Axis, Decision, Direction, Timestamp};
 
 use crate::text;
 
@@ -75,16 +75,15 @@ fn action(decision: &Decision) -> String {
     if *direction == Direction::Hold {
         return format!("{} hold, mode {mode}", axis.as_str());
     }
-    let figure = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), |v| v.to_string());
-    let memory = memory_bytes.map(|bytes| format!(", {}", text::amount(*axis, None, Some(bytes))));
-    format!(
-        "{} {}, {} -> {}{}, mode {mode}",
-        axis.as_str(),
-        direction.as_str(),
-        figure(*from),
-        text::amount(*axis, *to, None),
-        memory.unwrap_or_default(),
-    )
+    let before = match (axis, from) {
+        (_, None) => "?".to_owned(),
+        (Axis::Horizontal, Some(replicas)) => replicas.to_string(),
+        (Axis::Vertical, Some(millis)) => format!("{millis}m"),
+    };
+    let change = to.map(|_| format!("{before} -> {}", text::amount(*axis, *to, None)));
+    let memory = memory_bytes.map(|bytes| text::amount(*axis, None, Some(bytes)));
+    let changes: Vec<String> = change.into_iter().chain(memory).collect();
+    format!("{} {}, {}, mode {mode}", axis.as_str(), direction.as_str(), changes.join(", "))
 }
 
 fn evidence(decision: &Decision) -> String {

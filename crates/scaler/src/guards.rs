@@ -110,7 +110,7 @@ mod tests {
         assert!(rest(160).is_none());
         assert_eq!(
             rest(159).map(|b| b.detail).as_deref(),
-            Some("rests for 1s more of 60s after its last action")
+            Some("rests for 1s more of 1m after its last action")
         );
     }
 

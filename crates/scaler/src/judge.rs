@@ -11,7 +11,11 @@ use crate::conflate::{Conflated, absolute};
 use crate::guards;
 use crate::invariants::Evidence;
 use crate::limits::{self, Room};
+use crate::machine::DECISION_TTL_NS;
 use crate::record;
+use crate::text;
+
+const NS_PER_S: u64 = 1_000_000_000;
 
 /// Everything a judgement depends on, beside the findings.
 #[derive(Clone, Copy, Debug)]
@@ -97,12 +101,22 @@ fn weigh(mut draft: Decision, folded: Folded, facts: &Facts<'_>) -> Result<Box<J
     Ok(Box::new(Judged { draft, action, evidence }))
 }
 
-/// Makes findings absolute and folds them. In `act` those without a quorum are left out; otherwise
+/// Makes findings absolute and folds them. Findings that waited too long are left out. In `act` those without a quorum are left out; otherwise
 /// they are folded in and the record says that `act` would need more.
 fn fold(findings: Vec<Finding>, facts: &Facts<'_>) -> Folded {
     let mut folded = Folded::default();
     for finding in findings {
         let name = Arc::clone(&finding.rule.name);
+        let age_ns = facts.now.since(finding.at);
+        if age_ns > DECISION_TTL_NS {
+            let detail = format!(
+                "rule {name} fired {} ago, longer than {}",
+                text::duration(age_ns / NS_PER_S * NS_PER_S),
+                text::duration(DECISION_TTL_NS)
+            );
+            folded.notes.push(Bound { reason: Reason::InsufficientData, detail });
+            continue;
+        }
         let shortfall = finding.shortfall.as_ref().map(|short| short.detail.clone());
         let Some(part) = absolute(finding, facts.observed) else {
             let detail =

@@ -74,12 +74,12 @@ pub(crate) fn replicas(wanted: u64, current: u32, target: &Target, room: Room) -
     apply(fleet, Reason::AtMax, "the fleet budget is used up".to_owned());
     let step = u64::from(step_limit(target, room.base));
     apply(step, Reason::Stabilizing, format!("one step from {} goes to {step}", room.base));
-    if to < u64::from(target.min) {
+    if to < u64::from(target.min) && u64::from(target.min) <= fleet {
         let detail = format!("min is {}: {to} becomes {}", target.min, target.min);
         bounds.push(Bound { reason: Reason::AtMin, detail });
         to = u64::from(target.min);
     }
-    if to > u64::from(current) {
+    if to > u64::from(current) && to >= u64::from(target.min) {
         return Limited { to: to as u32, bounds, held: None };
     }
     let last = bounds.pop();

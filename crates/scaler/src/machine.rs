@@ -86,6 +86,8 @@ pub enum Refusal {
     Conflict(String),
     /// Somebody else scales the target: nothing was written.
     Owned(String),
+    /// Scaling of the target is paused: nothing was written.
+    Paused(String),
     /// The backend cannot do this. The text may say how to do it by hand.
     Unsupported(String),
     /// Not known to have been carried out: forbidden, failed, or no answer in time.
@@ -241,7 +243,8 @@ impl Scaler {
             self.in_flight.remove(&decision_id)?;
         let memory = &mut self.targets[target_idx];
         memory.in_flight = None;
-        let nothing_written = matches!(result, Err(Refusal::Conflict(_) | Refusal::Owned(_)));
+        let nothing_written =
+            matches!(result, Err(Refusal::Conflict(_) | Refusal::Owned(_) | Refusal::Paused(_)));
         if nothing_written {
             memory.acted_at = acted_before;
         } else {

@@ -138,6 +138,9 @@ pub(crate) fn close(decision: &mut Decision, result: Result<String, Refusal>) {
             note,
             Some("not done, somebody else scales it"),
         ),
+        Err(Refusal::Paused(note)) => {
+            (Outcome::Suppressed, Reason::Paused, note, Some("not done, scaling is paused"))
+        }
         Err(Refusal::Unsupported(note)) => (
             Outcome::Suppressed,
             Reason::OrchestratorError,

@@ -9,6 +9,7 @@ fn breaches(when: &str, span: &Span) -> u32 {
     Rig::new(rule(when)).send(span).n_breached
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "spans are built at the call")]
 fn check(when: &str, span: Span, expected: u32) {
     assert_eq!(breaches(when, &span), expected, "{when}: {span:?}");
 }

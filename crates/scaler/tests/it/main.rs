@@ -1,0 +1,7 @@
+//! The scaler through its public API: single situations, and the invariants under anything.
+#![cfg(test)]
+
+mod invariants;
+mod modes;
+mod outcomes;
+mod support;
