@@ -25,6 +25,9 @@ use std::path::Path;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use http::{Request, Response};
+// Nothing of it is used: kube compiles only with a version of the API types chosen, and choosing
+// one takes a dependency.
+use k8s_openapi as _;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
