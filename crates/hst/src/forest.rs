@@ -1,17 +1,20 @@
 //! The general forest: any number of features, two ways of drawing trees, three scores.
 //!
-//! Trees, masses and walks are the literal ones of the paper. In `River` construction the forest
+//! Trees and masses are the literal ones of the paper. In `River` construction the forest
 //! is `anomaly.HalfSpaceTrees` of river 0.26 to the last bit of each score, which the tests show
-//! on records made by river itself.
+//! on streams that river itself scored.
 
 mod build;
 mod config;
 mod merge;
 mod snapshot;
+mod walk;
 
 use crate::error::Error;
 use crate::features::{Features, check_record};
 use crate::score::{SIZE_LIMIT, ScoreKind};
+#[cfg(doc)]
+use walk::Layout;
 
 pub use config::{Construction, ForestConfig, Limits};
 
@@ -22,12 +25,6 @@ pub struct Split {
     pub feature_idx: u32,
     /// The value it is compared with; finite.
     pub threshold: f64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Mass {
-    latest: u32,
-    reference: u32,
 }
 
 /// Half-space trees over records of numbered features.
@@ -54,11 +51,13 @@ pub struct Forest {
     n_reference: u32,
     /// 0 while there are no trees.
     skeleton_id: u64,
-    /// Per tree 2^h - 1 splits in level order: children of `i` are `2i + 1` and `2i + 2`.
+    /// All three lie as [`Layout::place`] says: splits with 2^h - 1 nodes a tree, the others with
+    /// 2^(h+1) - 1. A node's mass is the sum of its children's.
     splits: Vec<Split>,
-    /// Per tree 2^(h+1) - 1 nodes in the same order. A node's masses are the sums of its
-    /// children's.
-    masses: Vec<Mass>,
+    latest: Vec<u32>,
+    reference: Vec<u32>,
+    /// What the formula adds up from the root to each node; see [`walk::tabulate`].
+    table: Vec<u64>,
 }
 
 impl Forest {
@@ -70,26 +69,42 @@ impl Forest {
     /// others are never split on. With [`Construction::Tan`] they are drawn here.
     pub fn new(config: ForestConfig, limits: &[Limits]) -> Result<Self, Error> {
         config.validate(limits)?;
-        let mut forest = Self {
-            config,
-            limits: limits.to_vec(),
-            n_latest: 0,
-            n_reference: 0,
-            skeleton_id: 0,
-            splits: Vec::new(),
-            masses: Vec::new(),
-        };
+        let mut forest = Self::untaught(config, limits.to_vec());
         if config.construction == Construction::Tan {
-            forest.plant(build::tan(&config, limits));
+            forest.plant(&build::tan(&config, limits));
         }
         Ok(forest)
     }
 
-    fn plant(&mut self, splits: Vec<Split>) {
-        assert_eq!(splits.len(), self.config.n_trees * self.config.n_splits());
-        self.masses = vec![Mass::default(); self.config.n_trees * self.config.n_nodes()];
-        self.skeleton_id = build::skeleton_id(self.config.height, &splits);
-        self.splits = splits;
+    fn untaught(config: ForestConfig, limits: Vec<Limits>) -> Self {
+        Self {
+            config,
+            limits,
+            n_latest: 0,
+            n_reference: 0,
+            skeleton_id: 0,
+            splits: Vec::new(),
+            latest: Vec::new(),
+            reference: Vec::new(),
+            table: Vec::new(),
+        }
+    }
+
+    /// Sets trees, given in level order one after the other, with masses of 0.
+    fn plant(&mut self, drawn: &[Split]) {
+        let layout = self.config.layout();
+        let (n_splits, n_nodes) = (layout.n_splits(), layout.n_nodes());
+        assert_eq!(drawn.len(), layout.n_trees * n_splits);
+        self.skeleton_id = build::skeleton_id(layout.height, drawn);
+        self.splits = drawn.to_vec();
+        for (tree, splits) in drawn.chunks_exact(n_splits).enumerate() {
+            for (node, split) in splits.iter().enumerate() {
+                self.splits[layout.place(n_splits, tree, node)] = *split;
+            }
+        }
+        self.latest = vec![0; layout.n_trees * n_nodes];
+        self.reference = self.latest.clone();
+        self.table = vec![0; layout.n_trees * n_nodes];
     }
 
     /// The score of a record against the reference window: high = anomalous, [`ScoreKind::cold`]
@@ -102,11 +117,7 @@ impl Forest {
         if self.n_reference == 0 {
             return Ok(self.config.score.cold());
         }
-        let sum: u64 = match self.config.score {
-            ScoreKind::Tan => self.sum(x, |end, _| end),
-            ScoreKind::River => self.sum(x, |_, path| path),
-            ScoreKind::Scale => self.depths(x),
-        };
+        let sum = walk::sum(self.config.layout(), &self.splits, &self.latest, &self.table, x);
         let ForestConfig { score, n_trees, height, .. } = self.config;
         Ok(score.of_sum(sum as f64, n_trees, height, f64::from(self.n_reference)))
     }
@@ -115,18 +126,10 @@ impl Forest {
     pub fn learn<F: Features + ?Sized>(&mut self, x: &F) -> Result<(), Error> {
         check_record(x, self.limits.len())?;
         if self.splits.is_empty() {
-            self.plant(build::river(&self.config, &self.limits, x)?);
+            let drawn = build::river(&self.config, &self.limits, x)?;
+            self.plant(&drawn);
         }
-        let (n_splits, n_nodes) = (self.config.n_splits(), self.config.n_nodes());
-        let trees = self.splits.chunks_exact(n_splits);
-        for (splits, masses) in trees.zip(self.masses.chunks_exact_mut(n_nodes)) {
-            let mut node = 0;
-            masses[node].latest += 1;
-            while let Some(split) = splits.get(node) {
-                node = next(split, node, masses, x);
-                masses[node].latest += 1;
-            }
-        }
+        walk::learn(self.config.layout(), &self.splits, &mut self.latest, x);
         self.n_latest += 1;
         if self.n_latest >= self.config.window {
             self.flip();
@@ -140,44 +143,22 @@ impl Forest {
         if self.n_latest == 0 {
             return;
         }
-        for mass in &mut self.masses {
-            *mass = Mass { latest: 0, reference: mass.latest };
-        }
+        std::mem::swap(&mut self.latest, &mut self.reference);
+        self.latest.fill(0);
         self.n_reference = std::mem::take(&mut self.n_latest);
+        self.tabulate();
     }
 
-    /// Sum over the trees of `pick(r(v*) 2^k(v*), sum of r(v) 2^k(v) over the path)`.
-    fn sum<F: Features + ?Sized>(&self, x: &F, pick: impl Fn(u64, u64) -> u64) -> u64 {
-        let ends = self.ends(x, 0, |path, r, depth| path + (u64::from(r) << depth));
-        ends.map(|(r, depth, path)| pick(u64::from(r) << depth, path)).sum()
-    }
-
-    fn depths<F: Features + ?Sized>(&self, x: &F) -> u64 {
-        self.ends(x, (), |(), _, _| ()).map(|(_, depth, ())| u64::from(depth)).sum()
-    }
-
-    /// Per tree the reference mass and depth of the node where the walk of `x` ends, and `fold`
-    /// of all nodes on the way, that one included.
-    fn ends<F: Features + ?Sized, A: Copy>(
-        &self,
-        x: &F,
-        init: A,
-        fold: impl Fn(A, u32, u32) -> A,
-    ) -> impl Iterator<Item = (u32, u32, A)> {
+    fn tabulate(&mut self) {
+        let (layout, reference, table) = (self.config.layout(), &self.reference, &mut self.table);
         let limit = SIZE_LIMIT * f64::from(self.n_reference);
-        let trees = self.splits.chunks_exact(self.config.n_splits());
-        trees.zip(self.masses.chunks_exact(self.config.n_nodes())).map(move |(splits, masses)| {
-            let (mut node, mut depth, mut acc) = (0, 0, init);
-            loop {
-                let r = masses[node].reference;
-                acc = fold(acc, r, depth);
-                match splits.get(node) {
-                    Some(split) if f64::from(r) >= limit => node = next(split, node, masses, x),
-                    _ => return (r, depth, acc),
-                }
-                depth += 1;
+        match self.config.score {
+            ScoreKind::Tan => walk::tabulate(layout, reference, limit, table, |_, r, k| r << k),
+            ScoreKind::River => {
+                walk::tabulate(layout, reference, limit, table, |sum, r, k| sum + (r << k));
             }
-        })
+            ScoreKind::Scale => walk::tabulate(layout, reference, limit, table, |_, _, k| k as u64),
+        }
     }
 
     /// The settings it was made with.
@@ -206,20 +187,12 @@ impl Forest {
         (!self.splits.is_empty()).then_some(self.skeleton_id)
     }
 
-    /// The splits of one tree in level order (children of `i` are `2i + 1` and `2i + 2`); empty
-    /// if there is no such tree or it is not drawn yet.
-    pub fn splits(&self, tree_idx: usize) -> &[Split] {
-        self.splits.chunks_exact(self.config.n_splits()).nth(tree_idx).unwrap_or(&[])
+    /// The splits of one tree in level order (children of `i` are `2i + 1` and `2i + 2`); none if
+    /// there is no such tree or it is not drawn yet.
+    pub fn splits(&self, tree_idx: usize) -> impl Iterator<Item = Split> {
+        let layout = self.config.layout();
+        let is_drawn = tree_idx < layout.n_trees && !self.splits.is_empty();
+        let nodes = 0..if is_drawn { layout.n_splits() } else { 0 };
+        nodes.map(move |node| self.splits[layout.place(layout.n_splits(), tree_idx, node)])
     }
-}
-
-/// The child of `node` that a record goes to.
-#[inline]
-fn next<F: Features + ?Sized>(split: &Split, node: usize, masses: &[Mass], x: &F) -> usize {
-    let left = 2 * node + 1;
-    let goes_right = match x.feature(split.feature_idx as usize) {
-        Some(value) => value >= split.threshold,
-        None => masses[left].latest < masses[left + 1].latest,
-    };
-    left + usize::from(goes_right)
 }

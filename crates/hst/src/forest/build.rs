@@ -34,8 +34,8 @@ pub(super) fn river<F: Features + ?Sized>(
         return Err(Error::NoFeature);
     }
     let mut rng = Mt19937::new(config.seed);
-    let mut splits = vec![EMPTY; config.n_trees * config.n_splits()];
-    for tree in splits.chunks_exact_mut(config.n_splits()) {
+    let mut splits = vec![EMPTY; config.n_trees * config.layout().n_splits()];
+    for tree in splits.chunks_exact_mut(config.layout().n_splits()) {
         river_node(&mut rng, tree, 0, &mut ranges);
     }
     Ok(splits)
@@ -73,8 +73,8 @@ fn weighted_choice(rng: &mut Mt19937, ranges: &[Range]) -> usize {
 /// The trees of Tan et al., algorithm 1: per tree a work range for each feature, then midpoints.
 pub(super) fn tan(config: &ForestConfig, limits: &[Limits]) -> Vec<Split> {
     let mut rng = Mt19937::new(config.seed);
-    let mut splits = vec![EMPTY; config.n_trees * config.n_splits()];
-    for tree in splits.chunks_exact_mut(config.n_splits()) {
+    let mut splits = vec![EMPTY; config.n_trees * config.layout().n_splits()];
+    for tree in splits.chunks_exact_mut(config.layout().n_splits()) {
         let mut ranges: Vec<Range> = limits
             .iter()
             .enumerate()

@@ -1,7 +1,7 @@
 //! Settings of a forest and their ranges.
 
+use super::walk::Layout;
 use crate::error::Error;
-use crate::exact;
 use crate::score::ScoreKind;
 
 const N_TREES_MAX: usize = 1024;
@@ -92,17 +92,8 @@ impl ForestConfig {
         }
     }
 
-    pub(super) const fn n_splits(&self) -> usize {
-        (1 << self.height) - 1
-    }
-
-    pub(super) const fn n_nodes(&self) -> usize {
-        (2 << self.height) - 1
-    }
-
-    /// The largest total mass up to which all sums of a score are exact.
-    pub(super) fn exact_total_max(&self) -> u64 {
-        exact::total_max(self.n_trees, self.height)
+    pub(super) const fn layout(&self) -> Layout {
+        Layout { n_trees: self.n_trees, height: self.height }
     }
 
     pub(super) fn validate(&self, limits: &[Limits]) -> Result<(), Error> {
@@ -113,10 +104,10 @@ impl ForestConfig {
         if !(1..=HEIGHT_MAX).contains(&self.height) {
             return fail("height", "1 to 15");
         }
-        if self.n_trees * self.n_nodes() > N_NODES_MAX {
+        if self.n_trees * self.layout().n_nodes() > N_NODES_MAX {
             return fail("n_trees", "fewer, or height smaller: at most 2^22 nodes in all");
         }
-        if self.window == 0 || u64::from(self.window) > self.exact_total_max() {
+        if self.window == 0 || u64::from(self.window) > self.layout().exact_total_max() {
             return fail("window", "1 to 2^53 / (T * 2^(h+1))");
         }
         if !(1..=N_FEATURES_MAX).contains(&limits.len()) {

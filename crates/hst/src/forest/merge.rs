@@ -21,17 +21,17 @@ impl Forest {
             let (expected, found) = (self.skeleton_id, other.skeleton_id);
             return Err(Error::SkeletonMismatch { expected, found });
         }
-        let n_max = self.config.exact_total_max();
+        let n_max = self.config.layout().exact_total_max();
         let n_latest = exact::sum(self.n_latest, other.n_latest, n_max)?;
         let n_reference = exact::sum(self.n_reference, other.n_reference, n_max)?;
         if self.splits.is_empty() && !other.splits.is_empty() {
-            self.plant(other.splits.clone());
+            let drawn: Vec<_> = (0..other.config.n_trees).flat_map(|t| other.splits(t)).collect();
+            self.plant(&drawn);
         }
-        for (mass, added) in self.masses.iter_mut().zip(&other.masses) {
-            mass.latest += added.latest;
-            mass.reference += added.reference;
-        }
+        add(&mut self.latest, &other.latest);
+        add(&mut self.reference, &other.reference);
         (self.n_latest, self.n_reference) = (n_latest, n_reference);
+        self.tabulate();
         Ok(())
     }
 
@@ -41,5 +41,11 @@ impl Forest {
         (a.n_trees, a.height, a.seed, a.construction)
             == (b.n_trees, b.height, b.seed, b.construction)
             && self.limits == other.limits
+    }
+}
+
+fn add(to: &mut [u32], from: &[u32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
     }
 }

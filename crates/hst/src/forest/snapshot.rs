@@ -3,12 +3,11 @@
 //! children's.
 
 use super::config::{Construction, ForestConfig, Limits};
-use super::{Forest, Mass, Split};
+use super::walk::Layout;
+use super::{Forest, Split};
 use crate::error::Error;
 use crate::exact;
 use crate::snapshot::{Model, Opened, Reader, Writer, open};
-
-const TOO_MANY: &str = "more observations than are counted exactly";
 
 impl Forest {
     /// Appends a snapshot to `out`: about 9 bytes a split and 2 bytes a leaf.
@@ -29,14 +28,14 @@ impl Forest {
             writer.f64(limits.high);
         }
         writer.u8(u8::from(!self.splits.is_empty()));
-        for split in &self.splits {
+        for split in (0..config.n_trees).flat_map(|tree| self.splits(tree)) {
             writer.varint(split.feature_idx);
             writer.f64(split.threshold);
         }
-        for tree in self.masses.chunks_exact(config.n_nodes()) {
-            for leaf in &tree[config.n_splits()..] {
-                writer.varint(leaf.latest);
-                writer.varint(leaf.reference);
+        if !self.splits.is_empty() {
+            for place in config.layout().leaves() {
+                writer.varint(self.latest[place]);
+                writer.varint(self.reference[place]);
             }
         }
         writer.finish();
@@ -62,15 +61,7 @@ impl Forest {
         };
         let limits = read_limits(&mut body)?;
         config.validate(&limits).map_err(|_| body.corrupt("settings out of range"))?;
-        let mut forest = Self {
-            config,
-            limits,
-            n_latest: 0,
-            n_reference: 0,
-            skeleton_id: 0,
-            splits: Vec::new(),
-            masses: Vec::new(),
-        };
+        let mut forest = Self::untaught(config, limits);
         match (body.u8()?, config.construction) {
             (0, Construction::River) => {}
             (1, _) => forest.read_trees(&mut body)?,
@@ -84,8 +75,8 @@ impl Forest {
     }
 
     fn read_trees(&mut self, body: &mut Reader<'_>) -> Result<(), Error> {
-        let config = self.config;
-        let n_splits = config.n_trees * config.n_splits();
+        let layout = self.config.layout();
+        let n_splits = layout.n_trees * layout.n_splits();
         body.expect_at_least(n_splits * 9)?;
         let mut splits = Vec::with_capacity(n_splits);
         for _ in 0..n_splits {
@@ -95,19 +86,16 @@ impl Forest {
             }
             splits.push(split);
         }
-        self.plant(splits);
-        body.expect_at_least(config.n_trees * (config.n_nodes() - config.n_splits()) * 2)?;
-        for (tree_idx, tree) in self.masses.chunks_exact_mut(config.n_nodes()).enumerate() {
-            let root = read_masses(body, tree, config.n_splits())?;
-            if tree_idx == 0 {
-                (self.n_latest, self.n_reference) = (root.latest, root.reference);
-            }
-            if (self.n_latest, self.n_reference) != (root.latest, root.reference) {
-                return Err(body.corrupt("trees have seen different numbers of records"));
-            }
+        let n_leaves = n_splits + layout.n_trees;
+        body.expect_at_least(n_leaves * 2)?;
+        self.plant(&splits);
+        for place in layout.leaves() {
+            self.latest[place] = body.varint()?;
+            self.reference[place] = body.varint()?;
         }
-        let n_max = u64::from(self.n_latest.max(self.n_reference));
-        exact::count(n_max, config.exact_total_max()).map_err(|_| body.corrupt(TOO_MANY))?;
+        self.n_latest = sum_upwards(layout, &mut self.latest, body)?;
+        self.n_reference = sum_upwards(layout, &mut self.reference, body)?;
+        self.tabulate();
         Ok(())
     }
 }
@@ -118,19 +106,22 @@ fn read_limits(body: &mut Reader<'_>) -> Result<Vec<Limits>, Error> {
     (0..n_features).map(|_| Ok(Limits { low: body.f64()?, high: body.f64()? })).collect()
 }
 
-/// Reads the leaves of one tree, sums upwards, and returns the root.
-fn read_masses(body: &mut Reader<'_>, tree: &mut [Mass], n_splits: usize) -> Result<Mass, Error> {
-    for leaf in &mut tree[n_splits..] {
-        *leaf = Mass { latest: body.varint()?, reference: body.varint()? };
+/// Fills the masses of inner nodes from those of the leaves and returns the number of records,
+/// the root's mass, which must be the same in every tree.
+fn sum_upwards(layout: Layout, masses: &mut [u32], body: &Reader<'_>) -> Result<u32, Error> {
+    let too_many = || body.corrupt("more observations than are counted exactly");
+    let mut n_records = None;
+    for tree in 0..layout.n_trees {
+        let place = |node| layout.place(layout.n_nodes(), tree, node);
+        for node in (0..layout.n_splits()).rev() {
+            let (left, right) = (masses[place(2 * node + 1)], masses[place(2 * node + 2)]);
+            masses[place(node)] = left.checked_add(right).ok_or_else(too_many)?;
+        }
+        let root = masses[place(0)];
+        if *n_records.get_or_insert(root) != root {
+            return Err(body.corrupt("trees have seen different numbers of records"));
+        }
     }
-    for node in (0..n_splits).rev() {
-        let (left, right) = (tree[2 * node + 1], tree[2 * node + 2]);
-        let sums =
-            (left.latest.checked_add(right.latest), left.reference.checked_add(right.reference));
-        let (Some(latest), Some(reference)) = sums else {
-            return Err(body.corrupt(TOO_MANY));
-        };
-        tree[node] = Mass { latest, reference };
-    }
-    Ok(tree[0])
+    let n_records = u64::from(n_records.unwrap_or(0));
+    exact::count(n_records, layout.exact_total_max()).map_err(|_| too_many())
 }

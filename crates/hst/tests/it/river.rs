@@ -189,7 +189,7 @@ fn a_value_equal_to_a_threshold_goes_right_as_in_river() {
     let config = ForestConfig { n_trees: 1, height: 1, window: 10, ..ForestConfig::river(1) };
     let mut forest = Forest::new(config, &[Limits::default()]).unwrap();
     forest.learn(&[1.0]).unwrap();
-    let threshold = forest.splits(0)[0].threshold;
+    let threshold = forest.splits(0).next().unwrap().threshold;
     for _ in 0..9 {
         forest.learn(&[threshold]).unwrap();
     }

@@ -5,7 +5,7 @@ use spanwise_hst::{Forest, ForestConfig, Limits};
 fn splits(limits: Limits, n_features: usize) -> Vec<Vec<spanwise_hst::Split>> {
     let config = ForestConfig { n_trees: 40, height: 6, ..ForestConfig::tan(3) };
     let forest = Forest::new(config, &vec![limits; n_features]).unwrap();
-    (0..40).map(|tree| forest.splits(tree).to_vec()).collect()
+    (0..40).map(|tree| forest.splits(tree).collect()).collect()
 }
 
 /// The root halves a work range around `s`, so its threshold is `s` itself, uniform in the limits.
