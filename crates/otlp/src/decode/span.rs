@@ -78,6 +78,9 @@ impl Walk<'_> {
         if fields.n_messages >= MESSAGES_OF_A_STREAM {
             head.flags.insert(SpanFlags::STREAMING);
         }
+        if head.name.is_empty() {
+            head.flags.insert(SpanFlags::OVERFLOW_SITE);
+        }
         if head.duration_ns().is_none() {
             head.flags.insert(SpanFlags::INVALID_TIME);
             self.report.n_invalid_time += 1;
