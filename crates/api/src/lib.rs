@@ -1,1 +1,30 @@
-//! HTTP API, health and metrics over snapshots of the running pipeline.
+#![doc = include_str!("../README.md")]
+
+mod assets;
+mod feed;
+mod guard;
+mod health;
+mod lists;
+mod page;
+mod problem;
+mod router;
+mod snapshot;
+mod state;
+mod stream;
+mod time;
+mod view;
+
+pub use feed::{Event, Feed};
+pub use guard::Hosts;
+pub use router::router;
+pub use snapshot::{
+    Anomaly, Check, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts,
+};
+pub use state::ApiState;
+pub use time::{format_time, parse_time};
+pub use view::{
+    AnomalyList, AnomalyView, BaselineView, BoundView, CallSiteView, CallSitesView, CheckView,
+    ConditionView, DECISION_SCHEMA, DecisionList, DecisionView, Malformed, MemoryView, ModelView,
+    Ns, OperationView, OverflowView, RuleView, ScoreView, ServiceList, ServiceView, SpansView,
+    StatusView, TargetStateView, TargetView, TracesView,
+};

@@ -1,0 +1,174 @@
+//! What the API shows: a picture of the running pipeline in model values. The application makes a
+//! new one every so often and puts it into a watch channel; requests read the latest and never reach
+//! a stage.
+
+use std::sync::Arc;
+
+use spanwise_model::{
+    CallSite, Decision, KeepReason, Mode, Observed, SampledSpan, SiteStats, SpanHead, TargetRef,
+    Timestamp,
+};
+
+/// One picture. Cheap to make where little changed: the lists hold shared values.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Figures of the whole process.
+    pub status: Status,
+    /// Call sites, in any order.
+    pub sites: Arc<[Site]>,
+    /// The latest anomalies, oldest first.
+    pub anomalies: Vec<Arc<Anomaly>>,
+    /// The latest decisions, oldest first.
+    pub decisions: Vec<Arc<Decision>>,
+}
+
+/// Figures of the whole process.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Version of the binary.
+    pub version: String,
+    /// `all`, `sampler` or `processor`.
+    pub role: String,
+    /// Profile of the sampler.
+    pub profile: String,
+    /// Mode of targets that name none.
+    pub mode: Mode,
+    /// When the picture was made.
+    pub at: Timestamp,
+    /// When the process started.
+    pub started: Timestamp,
+    /// What must hold before traffic may come.
+    pub checks: Vec<Check>,
+    /// Directory that decisions and models are kept in; `None` keeps everything in memory.
+    pub data_dir: Option<String>,
+    /// Whether work is being refused for lack of room.
+    pub shedding: bool,
+    /// Memory accounted for, in bytes.
+    pub memory_bytes: u64,
+    /// Memory that may be used, in bytes.
+    pub memory_bytes_max: u64,
+    /// Spans since the start.
+    pub spans: SpanCounts,
+    /// Traces since the start.
+    pub traces: TraceCounts,
+    /// Share of spans that the budget lets the sampler keep, in [0, 1]; `None` if it is a rate.
+    pub budget: Option<f64>,
+    /// Call sites known.
+    pub n_sites: u64,
+    /// Call sites with a reference of their own.
+    pub n_sites_ready: u64,
+    /// Names that did not fit into the dictionary of call sites, with their counts, most first.
+    pub overflow: Vec<(String, u64)>,
+    /// Targets of the configuration.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// Spans since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpanCounts {
+    /// Accepted.
+    pub accepted: u64,
+    /// Rejected, with an answer that says why.
+    pub rejected: u64,
+    /// Accepted with times that are never judged.
+    pub invalid_time: u64,
+    /// Kept by the sampler.
+    pub kept: u64,
+    /// Kept, but missed by subscribers or destinations.
+    pub missed: u64,
+}
+
+/// Traces since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceCounts {
+    /// Open now.
+    pub open: u64,
+    /// Closed.
+    pub closed: u64,
+    /// Of these, closed early because memory ran short.
+    pub evicted: u64,
+}
+
+/// Something that must hold before traffic may come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What: `receiver grpc`, `data directory`.
+    pub name: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// The address, or what is wrong and the remedy.
+    pub detail: String,
+}
+
+/// A target and what was last seen of it.
+#[derive(Clone, Debug)]
+pub struct TargetStatus {
+    /// The target.
+    pub target: TargetRef,
+    /// Mode in force for it.
+    pub mode: Mode,
+    /// Its state when it was last observed; `Err` says why it could not be. `None` before the first
+    /// time.
+    pub observed: Option<Result<Observed, String>>,
+}
+
+/// A call site with its figures.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The call site.
+    pub site: Arc<CallSite>,
+    /// Its statistics; `None` if it sent nothing within their window.
+    pub stats: Option<SiteStats>,
+    /// Its model; `None` if the sampler has none yet.
+    pub model: Option<ModelState>,
+}
+
+/// State of a call site's model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelState {
+    /// Whether it has a reference of its own.
+    pub ready: bool,
+    /// Spans learnt.
+    pub n_spans: u64,
+    /// Median of the reference in nanoseconds, 0 while there is none.
+    pub median_ns: u64,
+    /// 99th percentile of the reference in nanoseconds, 0 while there is none.
+    pub p99_ns: u64,
+    /// Age of the reference window in nanoseconds.
+    pub window_age_ns: u64,
+}
+
+/// A sampled span without its batch, so that keeping it for a while holds no request.
+#[derive(Clone, Debug)]
+pub struct Anomaly {
+    /// Running number, starting at 1.
+    pub seq: u64,
+    /// When it was kept.
+    pub at: Timestamp,
+    /// Its call site.
+    pub site: Arc<CallSite>,
+    /// Its fixed fields; the ranges point nowhere.
+    pub head: SpanHead,
+    /// Instance that sent it, empty if unknown.
+    pub instance: String,
+    /// Why it was kept.
+    pub reason: KeepReason,
+    /// Whether it was kept on arrival.
+    pub early: bool,
+}
+
+impl Anomaly {
+    /// What is shown of a sampled span of `site`.
+    pub fn of(seq: u64, at: Timestamp, sampled: &SampledSpan, site: Arc<CallSite>) -> Self {
+        let head = *sampled.span_ref().head();
+        Self {
+            seq,
+            at,
+            site,
+            instance: String::from_utf8_lossy(sampled.batch.instance(&head)).into_owned(),
+            head,
+            reason: sampled.reason,
+            early: sampled.early,
+        }
+    }
+}
