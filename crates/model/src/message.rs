@@ -149,6 +149,9 @@ pub struct Finding {
     pub shortfall: Option<QuorumShortfall>,
     /// Whether the rule is resting after it fired: a non-decision with reason `Cooldown`.
     pub resting: bool,
+    /// Whether it makes good an earlier finding of the same burst that had a shortfall. Who could do
+    /// without the evidence has answered that one already.
+    pub completes: bool,
 }
 
 /// One action on one target, ready for the orchestrator.

@@ -159,6 +159,17 @@ impl Scaler {
             return;
         };
         let target = &self.config.targets[idx];
+        let goes_on = if self.config.mode_of(target) == Mode::Act {
+            // It did not act for want of evidence, and that has not changed.
+            finding.resting && finding.shortfall.is_some()
+        } else {
+            // It was decided without the evidence that is there now.
+            finding.completes
+        };
+        if goes_on {
+            self.stats.n_repeats += 1;
+            return;
+        }
         let rest = guards::cooldown(self.targets[idx].acted_at, target.cooldown_ns, now);
         let bound = if !target.scalable {
             let detail = "is marked scalable: false".to_owned();
@@ -403,6 +414,10 @@ impl Scaler {
     }
 
     fn alert(&mut self, finding: &Finding, now: Timestamp, out: &mut Vec<Decision>) {
+        if finding.completes {
+            self.stats.n_repeats += 1;
+            return;
+        }
         let name = finding.action.target();
         let target = record::bare_target(name);
         let mut draft = record::draft(finding, target, Axis::Horizontal, self.config.mode, now);

@@ -13,9 +13,12 @@ use std::collections::BTreeMap;
 
 pub use expectation::{Evaluation, evaluate};
 use serde::{Deserialize, Serialize};
-use spanwise_model::{MAX_DURATION_NS, Mode, Problem, Resources, Severity, SpanKind, Timestamp};
+use spanwise_model::{
+    MAX_DURATION_NS, Mode, Problem, Resources, Severity, SpanKind, Timestamp, WantedAction,
+};
 pub use stream::Stream;
 
+use super::compile::{KnownTarget, Rule, RuleSet};
 use super::config::{ActionConfig, AttributeValue, kind};
 use crate::units::DurationNs;
 
@@ -142,9 +145,14 @@ impl TestMode {
 }
 
 impl TestCase {
-    /// Everything that is wrong with the test. `path` is where it stands, such as `tests[0]`. A
-    /// test with problems must not be played.
-    pub fn check(&self, path: &str) -> Vec<Problem> {
+    /// Everything that is wrong with the test. `path` is where it stands, such as `tests[0]`;
+    /// `rules` and `targets` are what it may name. A test with problems must not be played.
+    pub fn check(&self, path: &str, rules: &RuleSet, targets: &[KnownTarget]) -> Vec<Problem> {
+        let is_target = |name: &str| targets.iter().any(|target| *target.name == *name);
+        let is_alert = |name: &str| {
+            let alert = |rule: &Rule| matches!(&rule.action, WantedAction::Alert { name: alert } if **alert == *name);
+            rules.rules().iter().any(alert)
+        };
         let mut problems = Vec::new();
         let mut add = |code, suffix: String, message: &str, fix: &str| {
             let path = format!("{path}{suffix}");
@@ -181,9 +189,17 @@ impl TestCase {
                 add("T006", format!("{at}.at"), message, "sort them by at");
             }
             previous = expectation.at;
+            let name = expectation.target();
             if let Some((message, fix)) = expectation.fault() {
                 add("T007", at, message, fix);
+            } else if !is_target(name) && !is_alert(name) {
+                let message = "names neither a target nor an alert of a rule";
+                add("T008", at, message, "write the service of a target, or the name of an alert");
             }
+        }
+        for name in self.replicas.keys().filter(|name| !is_target(name)) {
+            let message = "replicas of a target that is not configured";
+            add("T008", format!(".replicas.{name}"), message, "write the service of a target");
         }
         problems
     }

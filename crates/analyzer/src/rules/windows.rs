@@ -10,7 +10,9 @@
 //! only a window that ends after it, and only breaches that ended after the last firing, can fire
 //! again. So one burst is one action however late its spans come in, and an incident that lasts
 //! fires again after the rest. The first breach that keeps the condition true during the rest is
-//! reported once, as a finding that is `resting`.
+//! reported once, as a finding that is `resting`. A firing that lacks the evidence to act (breaches
+//! in only one quarter of the window, because they came fast) is made good as soon as the evidence
+//! is there, without waiting for the rest to end.
 //!
 //! What it does not do: know which spans were not counted. Whoever loses counts says so with
 //! [`RuleWindows::mark_hole`].
@@ -23,6 +25,7 @@ use spanwise_model::{Condition, Finding, QuorumShortfall, RuleCount, Timestamp};
 use super::compile::{Rule, RuleSet};
 use super::quorum;
 use super::tally::Tally;
+use crate::units::DurationNs;
 
 /// How long after a second its counts still matter: twice the greatest age of a trace.
 pub const LATE_S: u64 = 120;
@@ -74,17 +77,14 @@ struct Window {
 #[derive(Clone, Copy, Debug)]
 struct Fired {
     at: Timestamp,
+    /// First second whose breaches it could use: what ended before was spent by the one before it.
+    from_s: u64,
     /// Last second of the window that fired: breaches up to here are spent.
     end_s: u64,
+    /// Whether it lacked evidence to act; it is then made good once there is enough.
+    is_short: bool,
     /// Whether the resting finding of this rest was reported.
     is_reported: bool,
-}
-
-/// Whether windows may include breaches that already fired.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Breaches {
-    All,
-    Unspent,
 }
 
 impl RuleWindows {
@@ -156,6 +156,26 @@ impl RuleWindows {
     }
 }
 
+impl RuleState {
+    /// The state as one line for people: how far the rule is from firing, and on how many spans.
+    pub fn describe(&self, rule: &Rule) -> String {
+        let condition = &self.condition;
+        format!(
+            "{}: {} of {} breaches of {} over {} in {}s ({} spans of {}::{} seen){}",
+            rule.reference.name,
+            condition.observed,
+            condition.count,
+            condition.metric,
+            DurationNs(condition.over_ns),
+            rule.window_s,
+            condition.n_spans,
+            rule.service,
+            rule.operation,
+            if self.is_resting { ", resting" } else { "" },
+        )
+    }
+}
+
 impl Window {
     fn forget(&mut self, oldest_s: u64) {
         while let Some(entry) = self.buckets.first_entry()
@@ -168,43 +188,51 @@ impl Window {
     fn evaluate(&mut self, rule: &Rule, hole: Option<u64>, now: Timestamp) -> Option<Finding> {
         let first_end_s = now.as_secs().saturating_sub(LATE_S);
         let Some(fired) = self.fired else {
-            return self.fire(rule, first_end_s, hole, now);
+            return self.fire(rule, (first_end_s, 0), hole, now);
         };
         if now >= fired.at.plus_ns(rule.cooldown_ns) {
             let rested_s = fired.end_s + rule.cooldown_ns.div_ceil(1_000_000_000);
-            return self.fire(rule, first_end_s.max(rested_s), hole, now);
+            let bounds = (first_end_s.max(rested_s), fired.end_s + 1);
+            return self.fire(rule, bounds, hole, now);
+        }
+        if fired.is_short
+            && let Some(end_s) = self.newest_end(rule, first_end_s, fired.from_s)
+        {
+            let finding = self.finding(rule, (end_s, fired.from_s), hole, now);
+            if finding.shortfall.is_none() {
+                let is_short = false;
+                self.fired = Some(Fired { at: now, end_s, is_short, is_reported: false, ..fired });
+                return Some(Finding { completes: true, ..finding });
+            }
         }
         if fired.is_reported {
             return None;
         }
-        let end_s = self.newest_end(rule, first_end_s.max(fired.end_s + 1), Breaches::All)?;
+        let end_s = self.newest_end(rule, first_end_s.max(fired.end_s + 1), 0)?;
         self.fired = Some(Fired { is_reported: true, ..fired });
         let finding = self.finding(rule, (end_s, 0), hole, now);
         Some(Finding { resting: true, ..finding })
     }
 
-    /// Fires if a window that ends at `first_s` or later reaches N with breaches not yet spent.
+    /// Fires if a window that ends at `first_s` or later reaches N with breaches from `from_s` on.
     fn fire(
         &mut self,
         rule: &Rule,
-        first_s: u64,
+        (first_s, from_s): (u64, u64),
         hole: Option<u64>,
         now: Timestamp,
     ) -> Option<Finding> {
-        let end_s = self.newest_end(rule, first_s, Breaches::Unspent)?;
-        let unspent_s = self.fired.map_or(0, |fired| fired.end_s + 1);
-        let finding = self.finding(rule, (end_s, unspent_s), hole, now);
-        self.fired = Some(Fired { at: now, end_s, is_reported: false });
+        let end_s = self.newest_end(rule, first_s, from_s)?;
+        let finding = self.finding(rule, (end_s, from_s), hole, now);
+        let is_short = finding.shortfall.is_some();
+        self.fired = Some(Fired { at: now, from_s, end_s, is_short, is_reported: false });
         Some(finding)
     }
 
-    /// The newest second, not before `first_s`, at which a breach ended and the window reaches N.
-    fn newest_end(&self, rule: &Rule, first_s: u64, which: Breaches) -> Option<u64> {
-        let spent_s = match (which, self.fired) {
-            (Breaches::Unspent, Some(fired)) => fired.end_s + 1,
-            _ => 0,
-        };
-        let from_s = (first_s + 1).saturating_sub(rule.window_s).max(spent_s);
+    /// The newest second, not before `first_s`, at which a breach ended and the window reaches N,
+    /// counting only breaches from `from_s` on.
+    fn newest_end(&self, rule: &Rule, first_s: u64, from_s: u64) -> Option<u64> {
+        let from_s = (first_s + 1).saturating_sub(rule.window_s).max(from_s);
         let mut newest = None;
         let mut sum = 0.0;
         let mut tail = self.buckets.range(from_s..).peekable();
@@ -268,6 +296,7 @@ impl Window {
             trace_ids: tally.trace_ids.as_slice().to_vec(),
             shortfall,
             resting: false,
+            completes: false,
         }
     }
 }

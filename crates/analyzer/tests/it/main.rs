@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod configuration;
+mod example;
 mod predicates;
 mod sampling;
 mod support;

@@ -13,6 +13,7 @@ fn finding(rule: &str, action: WantedAction) -> Finding {
         trace_ids: Vec::new(),
         shortfall: None,
         resting: false,
+        completes: false,
     }
 }
 

@@ -102,6 +102,7 @@ fn resources_grow_at_most_fourfold_and_never_shrink() {
             trace_ids: Vec::new(),
             shortfall: None,
             resting: false,
+            completes: false,
         };
         let observed = Observed { resources: known, ..Observed::default() };
         let mut wanted = Conflated::default();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use spanwise_model::{
-    Decision, Direction, Mode, Observed, Outcome, Owner, Reason, Resources, ScaleAction, Timestamp,
-    WantedAction,
+    Decision, Direction, Finding, Mode, Observed, Outcome, Owner, Reason, Resources, ScaleAction,
+    Timestamp, WantedAction,
 };
 use spanwise_scaler::{Config, DECISION_TTL_NS, Scaler, Target};
 
@@ -71,6 +71,27 @@ fn act_needs_the_quorum_and_other_modes_say_that_it_is_missing() {
     rig.decide(&healthy(3), at(0));
     assert_eq!(rig.records[0].outcome, Outcome::Recommended);
     assert_eq!(rig.records[0].bounds[0].reason, Reason::InsufficientData);
+}
+
+/// Scenario: a rule fires before the evidence suffices; a little later it does.
+/// Guarantees: `act` acts on the second finding only, other modes answer the first only.
+#[test]
+fn a_burst_is_answered_once_whether_evidence_is_asked_for_or_not() {
+    let answers = |mode| {
+        let mut rig = Rig::with(mode, |target| target.cooldown_ns = 1_000_000_000);
+        rig.push(short(finding("cart-slow", by(1), at(0))), at(0));
+        let first = rig.decide(&healthy(3), at(0)).is_some();
+        let resting = Finding { resting: true, ..short(finding("cart-slow", by(1), at(1))) };
+        rig.push(resting, at(1));
+        rig.push(Finding { completes: true, ..finding("cart-slow", by(1), at(5)) }, at(5));
+        let second = rig.decide(&healthy(3), at(5)).is_some();
+        let reasons: Vec<_> = rig.take().iter().map(|record| record.1).collect();
+        (first, second, reasons)
+    };
+    let act = vec![Reason::InsufficientData, Reason::LoadBound];
+    assert_eq!(answers(Mode::Act), (false, true, act));
+    let recommend = vec![Reason::LoadBound, Reason::Cooldown];
+    assert_eq!(answers(Mode::Recommend), (false, false, recommend));
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(crate) fn finding(rule: &str, action: WantedAction, at: Timestamp) -> Findin
         trace_ids: vec![TraceId([1; 16])],
         shortfall: None,
         resting: false,
+        completes: false,
     }
 }
 

@@ -101,6 +101,25 @@ fn all_mistakes_of_all_rules_are_reported_at_once() {
 }
 
 #[test]
+fn every_code_is_listed_in_the_document() {
+    let document = include_str!("../../../../../docs/reasons.md");
+    let sources = [
+        include_str!("../compile.rs"),
+        include_str!("../action.rs"),
+        include_str!("../testing.rs"),
+    ];
+    let mut n_codes = 0;
+    for piece in sources.iter().flat_map(|source| source.split('"')) {
+        let digits = piece.strip_prefix(['R', 'T']).unwrap_or_default();
+        if digits.len() == 3 && digits.bytes().all(|b| b.is_ascii_digit()) {
+            n_codes += 1;
+            assert!(document.contains(&format!("\n| {piece} ")), "{piece}");
+        }
+    }
+    assert!(n_codes >= 27, "{n_codes}");
+}
+
+#[test]
 fn sets_are_bounded_in_rules_and_in_buckets() {
     let named = |n: usize, window: &str| {
         let mut rule = rule("window: 30s", &format!("window: {window}"));

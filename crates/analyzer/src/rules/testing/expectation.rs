@@ -19,12 +19,16 @@ pub struct Evaluation {
 /// Compares every expectation of a test with the decisions taken while it was played. `decisions`
 /// holds each id once, with its final outcome, in order of time.
 pub fn evaluate(case: &TestCase, decisions: &[Decision]) -> Vec<Evaluation> {
-    let mut from = None;
+    // Expectations for the same time look at the same decisions.
+    let (mut from, mut until) = (None, START);
     let mut evaluations = Vec::with_capacity(case.expect.len());
     for expectation in &case.expect {
-        let until = START.plus_ns(expectation.at.0);
+        let at = START.plus_ns(expectation.at.0);
+        if at > until {
+            from = (until > START).then_some(until);
+            until = at;
+        }
         evaluations.push(expectation.evaluate(from, until, decisions));
-        from = Some(until);
     }
     evaluations
 }
@@ -59,7 +63,7 @@ impl Expectation {
     }
 
     /// The name of the target or alert it is about.
-    fn target(&self) -> &str {
+    pub fn target(&self) -> &str {
         let action = self.action.as_ref();
         let named = action
             .and_then(|a| a.scale.as_deref().or(a.vertical.as_deref()).or(a.alert.as_deref()));

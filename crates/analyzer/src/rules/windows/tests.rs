@@ -81,8 +81,30 @@ fn one_burst_is_one_action_and_its_rest_is_reported_once() {
 
 #[test]
 fn an_incident_that_lasts_fires_again_after_the_rest() {
+    // Twenty calm spans at the beginning, so that evidence suffices from the first firing on.
     let found = [(9, 10, false), (10, 11, true), (39, 30, false), (40, 30, true)];
-    check("", 60, &steady(0, 61), &found);
+    let mut windows = RuleWindows::new(rules(""));
+    let calm = RuleCount { n_spans: 20, ..count(0, 0) };
+    windows.add(&calm, at(0));
+    assert_eq!(play(&mut windows, 60, &steady(0, 61)), found);
+}
+
+#[test]
+fn a_firing_that_lacks_evidence_is_made_good_once_it_is_there() {
+    let mut windows = RuleWindows::new(rules(""));
+    let mut found = Vec::new();
+    for second in 0..30 {
+        // Forty breaches a second: the count is reached at once, the second quarter is not.
+        windows.add(&count(second, 40), at(second));
+        let mut out = Vec::new();
+        windows.tick(at(second), &mut out);
+        found.extend(out.iter().map(|f| (second, f.resting, f.completes, f.shortfall.is_some())));
+    }
+    assert_eq!(found[0], (0, false, false, true));
+    assert_eq!(found[1], (1, true, false, true));
+    let (second, resting, completes, short) = found[2];
+    assert!((1..=8).contains(&second) && !resting && completes && !short, "{found:?}");
+    assert_eq!(found[3..], [(second + 1, true, false, false)]);
 }
 
 #[test]
