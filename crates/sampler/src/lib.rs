@@ -1,1 +1,29 @@
-//! Samples anomalous spans online, within a budget.
+#![doc = include_str!("../README.md")]
+
+mod bits;
+mod budget;
+mod config;
+mod crowd;
+mod error;
+mod evidence;
+mod family;
+mod latency;
+mod reference;
+mod scale;
+mod service;
+mod site;
+mod site_sampler;
+mod slots;
+mod snapshot;
+mod span_sampler;
+mod stats;
+mod tail;
+
+pub use budget::Budget;
+pub use config::{Config, Decisive, Profile, ScaleConfig};
+pub use error::Error;
+pub use evidence::{ArrivalScores, CloseScores};
+pub use scale::{CallEncoder, LiteralEncoder};
+pub use site::{LatencyView, SiteState, SiteView};
+pub use span_sampler::SpanSampler;
+pub use stats::Stats;

@@ -1,0 +1,230 @@
+//! The budget: how many spans may be kept, and the threshold on the tail that keeps to it.
+//!
+//! Credit accrues with every span seen (or every second) and each keep costs one. The threshold is
+//! proportional to how full the account is, so that what was not spent in quiet times is there when
+//! an incident comes, and an incident that lasts is thinned to its rarest spans instead of being cut
+//! off. A second, small account does the same over a minute and holds bursts to four times the
+//! budget. Spans that score alike cannot be thinned; an empty account refuses them.
+
+use std::str::FromStr;
+
+use spanwise_model::Timestamp;
+
+use crate::error::Error;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// How long unspent budget is good for.
+const HORIZON_S: f64 = 3600.0;
+/// Over how long a burst is measured, and how many times the budget it may be.
+const BURST_S: f64 = 60.0;
+const BURST_FACTOR: f64 = 4.0;
+/// Accounts are never smaller than what this many spans bring in, so that little traffic is not
+/// chopped up.
+const SPANS_MIN: f64 = 65_536.0;
+/// Weight of the last second in the estimate of spans per second: a memory of a minute.
+const RATE_WEIGHT: f64 = 1.0 / 60.0;
+
+/// How many spans are kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Budget {
+    /// This share of all spans, above 0 and at most 1.
+    Share(f64),
+    /// So many spans a second, above 0.
+    PerSecond(f64),
+}
+
+impl Default for Budget {
+    /// 1 % of all spans.
+    fn default() -> Self {
+        Self::Share(0.01)
+    }
+}
+
+impl Budget {
+    /// Refuses what is not a finite number above 0, and shares above 1.
+    pub fn validate(self) -> Result<(), Error> {
+        let is_good = match self {
+            Self::Share(share) => share > 0.0 && share <= 1.0,
+            Self::PerSecond(rate) => rate > 0.0 && rate.is_finite(),
+        };
+        if is_good {
+            return Ok(());
+        }
+        Err(Error::Setting { name: "budget", expected: "a share up to 100% or a rate above 0/s" })
+    }
+}
+
+impl FromStr for Budget {
+    type Err = Error;
+
+    /// Reads `1%`, `0.5 %` or `200/s`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let expected = "a share such as 1% or a rate such as 200/s";
+        let bad = || Error::Setting { name: "budget", expected };
+        let text = text.trim();
+        let number = |digits: &str| digits.trim().parse::<f64>().map_err(|_| bad());
+        let budget = if let Some(percent) = text.strip_suffix('%') {
+            Self::Share(number(percent)? / 100.0)
+        } else if let Some(rate) = text.strip_suffix("/s") {
+            Self::PerSecond(number(rate)?)
+        } else {
+            return Err(bad());
+        };
+        budget.validate()?;
+        Ok(budget)
+    }
+}
+
+/// Credit in spans.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Account {
+    credit: f64,
+    capacity: f64,
+}
+
+impl Account {
+    fn fill(self) -> f64 {
+        self.credit / self.capacity
+    }
+
+    fn add(&mut self, credit: f64) {
+        self.credit = (self.credit + credit).min(self.capacity);
+    }
+
+    /// Keeps the fill: a busier process neither loses what it saved nor starts out poor.
+    fn resize(&mut self, capacity: f64) {
+        self.credit *= capacity / self.capacity;
+        self.capacity = capacity;
+    }
+}
+
+/// Accounts and the threshold that follows from them.
+#[derive(Clone, Debug)]
+pub(crate) struct Controller {
+    budget: Budget,
+    horizon: Account,
+    burst: Account,
+    /// Spans a second, over about a minute; `None` in the first second.
+    rate: Option<f64>,
+    second: u64,
+    n_in_second: u64,
+}
+
+impl Controller {
+    pub(crate) fn new(budget: Budget) -> Self {
+        let (horizon, burst) = match budget {
+            Budget::Share(share) => (share * SPANS_MIN, BURST_FACTOR * share * SPANS_MIN),
+            Budget::PerSecond(rate) => (rate * HORIZON_S, BURST_FACTOR * rate * BURST_S),
+        };
+        Self {
+            budget,
+            // Half full: the point at which the threshold equals the budget.
+            horizon: Account { credit: horizon / 2.0, capacity: horizon },
+            burst: Account { credit: burst, capacity: burst },
+            rate: None,
+            second: 0,
+            n_in_second: 0,
+        }
+    }
+
+    /// A span is seen.
+    #[inline]
+    pub(crate) fn see(&mut self, now: Timestamp) {
+        self.n_in_second += 1;
+        if let Budget::Share(share) = self.budget {
+            self.horizon.add(share);
+            self.burst.add(BURST_FACTOR * share);
+        }
+        if now.as_ns() / SECOND_NS > self.second {
+            self.next_second(now.as_ns() / SECOND_NS);
+        }
+    }
+
+    /// Lets time pass without a span.
+    pub(crate) fn tick(&mut self, now: Timestamp) {
+        if self.second > 0 && now.as_ns() / SECOND_NS > self.second {
+            self.next_second(now.as_ns() / SECOND_NS);
+        }
+    }
+
+    /// The greatest tail probability that is kept; 0 = nothing.
+    #[inline]
+    pub(crate) fn threshold(&self) -> f64 {
+        let brake = (2.0 * self.burst.fill()).min(1.0);
+        self.share() * 2.0 * self.horizon.fill() * brake
+    }
+
+    /// Pays for a keep; `false` if an account is empty: then it must not be kept.
+    pub(crate) fn pay(&mut self) -> bool {
+        if self.horizon.credit < 1.0 || self.burst.credit < 1.0 {
+            return false;
+        }
+        self.horizon.credit -= 1.0;
+        self.burst.credit -= 1.0;
+        true
+    }
+
+    /// The budget as a share of the spans now seen.
+    fn share(&self) -> f64 {
+        match (self.budget, self.rate) {
+            (Budget::Share(share), _) => share,
+            (Budget::PerSecond(_), None) => 0.01,
+            (Budget::PerSecond(budget), Some(rate)) => (budget / rate.max(1e-9)).min(1.0),
+        }
+    }
+
+    #[cold]
+    fn next_second(&mut self, second: u64) {
+        let passed = (second - self.second) as f64;
+        let is_first = self.second == 0;
+        self.second = second;
+        let n_spans = std::mem::take(&mut self.n_in_second) as f64;
+        if is_first {
+            return;
+        }
+        let rate = n_spans / passed;
+        let weight = (passed * RATE_WEIGHT).min(1.0);
+        self.rate = Some(self.rate.map_or(rate, |before| before + weight * (rate - before)));
+        match self.budget {
+            Budget::Share(share) => {
+                let rate = self.rate.unwrap_or(rate);
+                self.horizon.resize(share * (rate * HORIZON_S).max(SPANS_MIN));
+                self.burst.resize(BURST_FACTOR * share * (rate * BURST_S).max(SPANS_MIN));
+            }
+            Budget::PerSecond(budget) => {
+                self.horizon.add(budget * passed);
+                self.burst.add(BURST_FACTOR * budget * passed);
+            }
+        }
+    }
+
+    /// What a snapshot needs: credit and capacity of both accounts, and spans a second (below 0 =
+    /// unknown).
+    pub(crate) fn state(&self) -> [f64; 5] {
+        let (horizon, burst) = (self.horizon, self.burst);
+        let rate = self.rate.unwrap_or(-1.0);
+        [horizon.credit, horizon.capacity, burst.credit, burst.capacity, rate]
+    }
+
+    /// The reverse of [`Controller::state`]; what cannot be is ignored. Under another budget than
+    /// before the accounts keep their fill.
+    pub(crate) fn restore(&mut self, [credit, capacity, burst, burst_capacity, rate]: [f64; 5]) {
+        self.rate = (rate >= 0.0 && rate.is_finite()).then_some(rate);
+        for (account, credit, capacity) in
+            [(&mut self.horizon, credit, capacity), (&mut self.burst, burst, burst_capacity)]
+        {
+            if capacity > 0.0 && capacity.is_finite() && (0.0..=capacity).contains(&credit) {
+                *account = match self.budget {
+                    Budget::Share(_) => Account { credit, capacity },
+                    Budget::PerSecond(_) => Account {
+                        credit: credit / capacity * account.capacity,
+                        capacity: account.capacity,
+                    },
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! How many of a site's spans have been slow in the last seconds.
+//!
+//! One slow span among fast ones is an outlier; a slow span among slow ones belongs to an incident.
+//! The share is taken over a sliding window of 15 s made of two buckets, the older one weighted by
+//! how much of it still lies in the window: no queue, no exponential, no per-span decay.
+
+use spanwise_model::Timestamp;
+
+use crate::bits::log2;
+
+/// Length of the window. Incidents of interest last minutes; a shorter window is noisy at sites
+/// with a few spans a second.
+const WINDOW_NS: u64 = 15 * 1_000_000_000;
+/// What is counted as slow: above the 99th percentile of the trusted reference.
+const SHARE_USUAL: f32 = 0.01;
+/// Weight of the usual share, in spans, so that the first span of a window is no crowd.
+const PRIOR: f32 = 5.0;
+/// One bit below usual is the least, and 7 bits (every span slow) the most that is said.
+const BITS_MIN: f32 = -1.0;
+const BITS_MAX: f32 = 7.0;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    pub(crate) n_spans: u32,
+    pub(crate) n_slow: u32,
+}
+
+/// Sliding counts of one site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Crowd {
+    /// Number of the current bucket: time since the epoch in windows.
+    pub(crate) bucket: u64,
+    pub(crate) current: Bucket,
+    pub(crate) previous: Bucket,
+}
+
+impl Crowd {
+    /// The share of slow spans in the last 15 s over the usual 1 %, in bits: -1 ..= 7.
+    #[inline]
+    pub(crate) fn bits(&mut self, now: Timestamp) -> f32 {
+        self.advance(now);
+        if self.previous.n_slow == 0 && self.current.n_slow == 0 && self.current.n_spans >= 5 {
+            return BITS_MIN;
+        }
+        let passed = (now.as_ns() % WINDOW_NS) as f32 / WINDOW_NS as f32;
+        let left = 1.0 - passed;
+        let n_slow = left * self.previous.n_slow as f32 + self.current.n_slow as f32;
+        let n_spans = left * self.previous.n_spans as f32 + self.current.n_spans as f32;
+        let share = (n_slow + PRIOR * SHARE_USUAL) / (n_spans + PRIOR);
+        log2(share / SHARE_USUAL).clamp(BITS_MIN, BITS_MAX)
+    }
+
+    /// Counts a span.
+    #[inline]
+    pub(crate) fn count(&mut self, is_slow: bool, now: Timestamp) {
+        self.advance(now);
+        self.current.n_spans = self.current.n_spans.saturating_add(1);
+        self.current.n_slow = self.current.n_slow.saturating_add(u32::from(is_slow));
+    }
+
+    #[inline]
+    fn advance(&mut self, now: Timestamp) {
+        let bucket = now.as_ns() / WINDOW_NS;
+        if bucket > self.bucket {
+            let next_to = bucket == self.bucket + 1;
+            self.previous = if next_to { self.current } else { Bucket::default() };
+            self.current = Bucket::default();
+            self.bucket = bucket;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(15_000 + secs)
+    }
+
+    #[test]
+    fn a_crowd_of_slow_spans_is_heard_and_forgotten() {
+        let mut crowd = Crowd::default();
+        for i in 0..1000 {
+            crowd.count(i % 100 == 0, at(0));
+        }
+        assert!(crowd.bits(at(0)).abs() < 0.1, "{}", crowd.bits(at(0)));
+        for _ in 0..1000 {
+            crowd.count(true, at(15));
+        }
+        assert!(crowd.bits(at(16)) > 5.5, "{}", crowd.bits(at(16)));
+        assert!(crowd.bits(at(29)) > crowd.bits(at(16)));
+        assert!(crowd.bits(at(60)).abs() < 0.1);
+    }
+
+    #[test]
+    fn the_first_slow_span_is_no_crowd() {
+        let mut crowd = Crowd::default();
+        assert!(crowd.bits(at(0)).abs() < 0.01);
+        crowd.count(true, at(0));
+        assert!(crowd.bits(at(0)) < 4.2);
+    }
+}

@@ -1,0 +1,476 @@
+//! The default profile: a model per call site, evidence, tails and a budget.
+
+use spanwise_model::{
+    CallSiteId, ClosedSpan, KeepReason, ScoreKind, ServiceId, SpanFlags, SpanHead, Timestamp,
+};
+
+use crate::bits::Stored;
+use crate::budget::Controller;
+use crate::config::{Config, Decisive};
+use crate::error::Error;
+use crate::evidence::{ArrivalScores, CloseScores, IMPACT_STEP, NOT_SLOW};
+use crate::family::Family;
+use crate::latency::{Latency, Policy};
+use crate::reference::{Builder, Quantiles};
+use crate::service::{Fallback, Service};
+use crate::site::{Site, bin_ns, bin_of};
+use crate::stats::Stats;
+use crate::tail::Tails;
+
+/// Longest window and cap quantile of the model of all sites together: many spans pass it, and its
+/// upper end is what makes one slow service visible beside a slow-by-nature one.
+const GLOBAL_WINDOW: u32 = 8192;
+const GLOBAL_CAP_SHARE: f64 = 0.999;
+/// Cap quantile of a call site.
+const SITE_CAP_SHARE: f64 = 0.995;
+/// Only the clearest durations are kept on arrival: a duration says that something below was slow,
+/// the self time at the close says what.
+const EARLY_SHARE: f64 = 0.25;
+/// How many models are looked at to find one to make room.
+const N_EVICTION_CANDIDATES: usize = 64;
+
+/// Models, tails and budget of one sampler.
+#[derive(Clone, Debug)]
+pub(crate) struct SiteSampler {
+    pub(crate) config: Config,
+    pub(crate) builder: Builder,
+    pub(crate) sites: Vec<Option<Box<Site>>>,
+    pub(crate) services: Vec<Option<Box<Service>>>,
+    pub(crate) global_dur: Latency,
+    pub(crate) global_own: Latency,
+    pub(crate) arrival_tails: Tails,
+    pub(crate) close_tails: Tails,
+    pub(crate) controller: Controller,
+    pub(crate) stats: Stats,
+    n_services: usize,
+    eviction_hand: usize,
+    family: Family,
+    closed: Vec<CloseScores>,
+    learned: Vec<Learned>,
+}
+
+/// What a closed span will teach once the whole trace is scored.
+#[derive(Clone, Copy, Debug)]
+struct Learned {
+    bin: usize,
+    is_valid: bool,
+}
+
+impl SiteSampler {
+    pub(crate) fn new(config: Config) -> Result<Self, Error> {
+        let (n_trees, height) = (config.n_trees as usize, config.height as usize);
+        let n_bins = spanwise_hst::Grid::N_BINS;
+        let skeleton = spanwise_hst::Skeleton::new(config.seed, n_trees, height, n_bins)?;
+        Ok(Self {
+            config,
+            builder: Builder::new(skeleton),
+            sites: Vec::new(),
+            services: Vec::new(),
+            global_dur: Latency::new(),
+            global_own: Latency::new(),
+            arrival_tails: Tails::new(),
+            close_tails: Tails::new(),
+            controller: Controller::new(config.budget),
+            stats: Stats::default(),
+            n_services: 0,
+            eviction_hand: 0,
+            family: Family::default(),
+            closed: Vec::new(),
+            learned: Vec::new(),
+        })
+    }
+
+    /// Scores the duration of a span that arrives, decides on an early keep, learns.
+    pub(crate) fn arrive(&mut self, head: &SpanHead, now: Timestamp) -> Option<KeepReason> {
+        let duration_ns = head.duration_ns()?;
+        self.stats.n_seen += 1;
+        self.controller.see(now);
+        let bin = bin_of(duration_ns);
+        let scores = self.arrival_scores(head, now)?;
+        let bits = scores.max_dur();
+        let tail = self.arrival_tails.tail(bits);
+        self.arrival_tails.record(bits, now);
+        let reason = self.keep(tail, EARLY_SHARE).then(|| {
+            let is_site = scores.site_dur >= scores.global_dur;
+            let kind = if is_site { ScoreKind::SiteDuration } else { ScoreKind::GlobalDuration };
+            let latency = self.site(head.site).map(|site| &site.dur);
+            KeepReason { kind, ..reason(head.site, bits, tail, latency, now) }
+        });
+        self.stats.n_kept_early += u64::from(reason.is_some());
+        self.learn_duration(head.site, bin, now);
+        reason
+    }
+
+    /// The scores a span would have if it arrived now. Makes the site's model if there is none;
+    /// learns nothing else. `None` for invalid times and spans without a call site.
+    pub(crate) fn arrival_scores(
+        &mut self,
+        head: &SpanHead,
+        now: Timestamp,
+    ) -> Option<ArrivalScores> {
+        let bin = bin_of(head.duration_ns()?);
+        self.ensure_site(head, now)?;
+        let global_dur = score(&self.global_dur, bin, |cell| cell.trusted);
+        let site = self.sites[head.site.idx()].as_ref()?;
+        let cold = site.dur.is_cold();
+        let site_dur = if cold {
+            let service = self.services.get_mut(head.service.0 as usize);
+            let service = service.and_then(Option::as_mut).map(|service| &mut service.dur);
+            fallback(service, bin, &mut self.builder).unwrap_or(global_dur)
+        } else {
+            site.dur.cell(bin).trusted.bits()
+        };
+        Some(ArrivalScores { site_dur, global_dur, cold })
+    }
+
+    /// Scores the spans of a closed trace, decides, learns. Kept spans go to `out` as (position,
+    /// reason).
+    pub(crate) fn close(
+        &mut self,
+        spans: &[ClosedSpan],
+        now: Timestamp,
+        out: &mut Vec<(u32, KeepReason)>,
+    ) {
+        let mut family = std::mem::take(&mut self.family);
+        family.walk(spans);
+        self.closed.clear();
+        self.learned.clear();
+        for (idx, span) in spans.iter().enumerate() {
+            let top_ns = spans[family.top(idx)].head().duration_ns().unwrap_or(0);
+            let scores = self.close_scores(span, top_ns, now);
+            let bin = bin_of(span.self_ns);
+            self.learned.push(Learned { bin, is_valid: scores.is_some() });
+            self.closed.push(scores.unwrap_or(UNSCORED));
+        }
+        for (child, parent) in family.upwards() {
+            let blame = self.closed[child].impact - IMPACT_STEP;
+            let impact = &mut self.closed[parent].impact;
+            *impact = impact.max(blame);
+        }
+        self.family = family;
+        for (idx, span) in spans.iter().enumerate() {
+            if self.learned[idx].is_valid {
+                let reason = self.decide(span, self.closed[idx], now);
+                out.extend(reason.map(|reason| (idx as u32, reason)));
+            }
+        }
+        for (idx, span) in spans.iter().enumerate() {
+            if self.learned[idx].is_valid {
+                self.learn_self_time(span.head().site, self.learned[idx].bin, now);
+            }
+        }
+    }
+
+    /// Scores of the trace closed last, in the order of its spans.
+    pub(crate) fn closed(&self) -> &[CloseScores] {
+        &self.closed
+    }
+
+    /// `None` for invalid times and spans without a call site.
+    fn close_scores(
+        &mut self,
+        span: &ClosedSpan,
+        top_ns: u64,
+        now: Timestamp,
+    ) -> Option<CloseScores> {
+        /// 0.1 ms on both sides keeps the share of tiny spans of tiny requests from mattering.
+        const SHARE_FLOOR_NS: f32 = 100_000.0;
+        let head = span.head();
+        let duration_ns = head.duration_ns()?;
+        self.ensure_site(head, now)?;
+        let bin = bin_of(span.self_ns);
+        let global_self = score(&self.global_own, bin, |cell| cell.trusted);
+        let mut scores = CloseScores { global_self, ..CloseScores::default() };
+        let whole_ns = top_ns.max(duration_ns) as f32 + SHARE_FLOOR_NS;
+        scores.share =
+            crate::bits::log2((span.self_ns as f32 + SHARE_FLOOR_NS) / whole_ns).min(0.0);
+        let site = self.sites[head.site.idx()].as_mut()?;
+        scores.cold = site.own.is_cold();
+        if scores.cold {
+            let service = self.services.get_mut(head.service.0 as usize);
+            let service = service.and_then(Option::as_mut).map(|service| &mut service.own);
+            let usual = fallback(service, bin, &mut self.builder);
+            scores.site_self = usual.unwrap_or(scores.global_self);
+            scores.transient = scores.site_self;
+        } else {
+            let cell = site.own.cell(bin);
+            scores.site_self = cell.trusted.bits();
+            scores.transient = cell.adaptive.bits();
+            scores.crowd = site.crowd.bits(now);
+        }
+        scores.conclude();
+        Some(scores)
+    }
+
+    fn decide(
+        &mut self,
+        span: &ClosedSpan,
+        scores: CloseScores,
+        now: Timestamp,
+    ) -> Option<KeepReason> {
+        let (kind, bits) = match self.config.decisive {
+            Decisive::Cause => (ScoreKind::Cause, scores.cause),
+            Decisive::Impact => (ScoreKind::Impact, scores.impact),
+        };
+        self.stats.n_cold += u64::from(scores.cold);
+        let tail = self.close_tails.tail(bits);
+        self.close_tails.record(bits, now);
+        if span.kept_early || !self.keep(tail, 1.0) {
+            return None;
+        }
+        self.stats.n_kept_late += 1;
+        let site = span.head().site;
+        let latency = self.site(site).map(|site| &site.own);
+        Some(KeepReason { kind, ..reason(site, bits, tail, latency, now) })
+    }
+
+    /// Whether a tail passes the threshold and the budget pays for it.
+    fn keep(&mut self, tail: f32, share: f64) -> bool {
+        if f64::from(tail) > share * self.controller.threshold() {
+            return false;
+        }
+        let is_paid = self.controller.pay();
+        self.stats.n_over_budget += u64::from(!is_paid);
+        is_paid
+    }
+
+    fn learn_duration(&mut self, id: CallSiteId, bin: usize, now: Timestamp) {
+        let (site_policy, global_policy) = (self.site_policy(false), self.global_policy());
+        if self.global_dur.learn(bin, now) {
+            self.global_dur.flip(now, &mut self.builder, global_policy, |_, _| ());
+        }
+        let Some(site) = self.sites[id.idx()].as_mut() else { return };
+        site.last_seen = now;
+        site.n_spans += 1;
+        if site.dur.learn(bin, now) {
+            let is_first = site.dur.is_cold();
+            let pupil = pupil(&mut self.services, &mut self.n_services, site, &self.config);
+            let mut pupil = pupil.map(|service| &mut service.dur);
+            let flipped = site.dur.flip(now, &mut self.builder, site_policy, |bin, count| {
+                if let Some(pupil) = &mut pupil {
+                    pupil.teach(bin, count);
+                }
+            });
+            self.stats.flipped(flipped);
+            self.stats.n_warm += u64::from(is_first);
+        }
+    }
+
+    fn learn_self_time(&mut self, id: CallSiteId, bin: usize, now: Timestamp) {
+        let (site_policy, global_policy) = (self.site_policy(true), self.global_policy());
+        if self.global_own.learn(bin, now) {
+            self.global_own.flip(now, &mut self.builder, global_policy, |_, _| ());
+        }
+        let Some(site) = self.sites[id.idx()].as_mut() else { return };
+        site.crowd.count(!site.own.is_cold() && bin > site.own.trusted.p99.into(), now);
+        if site.own.learn(bin, now) {
+            let pupil = pupil(&mut self.services, &mut self.n_services, site, &self.config);
+            let mut pupil = pupil.map(|service| &mut service.own);
+            let flipped = site.own.flip(now, &mut self.builder, site_policy, |bin, count| {
+                if let Some(pupil) = &mut pupil {
+                    pupil.teach(bin, count);
+                }
+            });
+            self.stats.flipped(flipped);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        const SITE_BYTES: usize = size_of::<Site>() + 2 * Latency::HEAP_BYTES;
+        let heap = self.stats.n_models as usize * SITE_BYTES
+            + self.n_services * Service::HEAP_BYTES
+            + self.sites.capacity() * size_of::<Option<Box<Site>>>();
+        Stats {
+            heap_bytes: heap as u64,
+            threshold: self.controller.threshold(),
+            calibration_ks: self.close_tails.calibration_ks(),
+            ..self.stats
+        }
+    }
+
+    pub(crate) fn site_policy(&self, adaptive: bool) -> Policy {
+        Policy {
+            window_max: self.config.window,
+            cap_share: SITE_CAP_SHARE,
+            accept_after_ns: self.config.accept_after_ns,
+            adaptive,
+        }
+    }
+
+    pub(crate) fn global_policy(&self) -> Policy {
+        Policy {
+            window_max: GLOBAL_WINDOW,
+            cap_share: GLOBAL_CAP_SHARE,
+            accept_after_ns: self.config.accept_after_ns,
+            adaptive: false,
+        }
+    }
+
+    pub(crate) fn site(&self, id: CallSiteId) -> Option<&Site> {
+        self.sites.get(id.idx())?.as_deref()
+    }
+
+    pub(crate) fn forget(&mut self, id: CallSiteId) {
+        if let Some(site) = self.sites.get_mut(id.idx()).and_then(Option::take) {
+            self.stats.n_models -= 1;
+            self.stats.n_warm -= u64::from(!site.dur.is_cold());
+        }
+    }
+
+    /// Puts a restored model in place.
+    pub(crate) fn place(&mut self, id: CallSiteId, site: Box<Site>) {
+        self.forget(id);
+        self.make_room();
+        if self.sites.len() <= id.idx() {
+            self.sites.resize_with(id.idx() + 1, || None);
+        }
+        self.stats.n_models += 1;
+        self.stats.n_warm += u64::from(!site.dur.is_cold());
+        self.sites[id.idx()] = Some(site);
+    }
+
+    pub(crate) fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.services.get(id.0 as usize)?.as_deref()
+    }
+
+    /// Puts a restored service in place.
+    pub(crate) fn place_service(&mut self, id: ServiceId, service: Box<Service>) {
+        let idx = id.0 as usize;
+        if self.services.len() <= idx {
+            self.services.resize_with(idx + 1, || None);
+        }
+        self.n_services += usize::from(self.services[idx].is_none());
+        self.services[idx] = Some(service);
+    }
+
+    pub(crate) fn merge_globals(&mut self, dur: &Latency, own: &Latency) {
+        let policy = self.global_policy();
+        self.global_dur.merge(dur, &mut self.builder, policy);
+        self.global_own.merge(own, &mut self.builder, policy);
+    }
+
+    pub(crate) fn merge_site(&mut self, id: CallSiteId, other: Box<Site>) {
+        let (dur_policy, own_policy) = (self.site_policy(false), self.site_policy(true));
+        let Some(Some(site)) = self.sites.get_mut(id.idx()) else {
+            self.place(id, other);
+            return;
+        };
+        self.stats.n_warm += u64::from(site.dur.is_cold() && !other.dur.is_cold());
+        site.dur.merge(&other.dur, &mut self.builder, dur_policy);
+        site.own.merge(&other.own, &mut self.builder, own_policy);
+        site.n_spans += other.n_spans;
+        site.first_seen = site.first_seen.min(other.first_seen);
+        site.last_seen = site.last_seen.max(other.last_seen);
+    }
+
+    pub(crate) fn merge_service(&mut self, id: ServiceId, other: Box<Service>) {
+        match self.services.get_mut(id.0 as usize) {
+            Some(Some(service)) => {
+                service.dur.merge(&other.dur);
+                service.own.merge(&other.own);
+            }
+            _ => self.place_service(id, other),
+        }
+    }
+
+    /// Makes the site's model unless it is there; `None` for a span that was never interned.
+    fn ensure_site(&mut self, head: &SpanHead, now: Timestamp) -> Option<()> {
+        if head.site == CallSiteId::UNSET {
+            return None;
+        }
+        if !matches!(self.sites.get(head.site.idx()), Some(Some(_))) {
+            let is_overflow = head.flags.contains(SpanFlags::OVERFLOW_SITE);
+            self.place(head.site, Box::new(Site::new(head.service, is_overflow, now)));
+        }
+        Some(())
+    }
+
+    /// Below the bound on models: of 64 models in turn the one not seen for longest goes.
+    fn make_room(&mut self) {
+        if self.stats.n_models < u64::from(self.config.n_models_max) {
+            return;
+        }
+        let n_sites = self.sites.len();
+        let mut oldest: Option<(Timestamp, usize)> = None;
+        let mut n_found = 0;
+        for step in 0..n_sites {
+            let idx = (self.eviction_hand + step) % n_sites;
+            let Some(site) = &self.sites[idx] else { continue };
+            if oldest.is_none_or(|(seen, _)| site.last_seen < seen) {
+                oldest = Some((site.last_seen, idx));
+            }
+            n_found += 1;
+            if n_found == N_EVICTION_CANDIDATES {
+                self.eviction_hand = idx + 1;
+                break;
+            }
+        }
+        if let Some((_, idx)) = oldest {
+            self.forget(CallSiteId(idx as u32));
+            self.stats.n_evicted += 1;
+        }
+    }
+}
+
+/// The scores of a span that is not judged.
+const UNSCORED: CloseScores = CloseScores {
+    site_self: NOT_SLOW,
+    global_self: NOT_SLOW,
+    transient: NOT_SLOW,
+    crowd: 0.0,
+    share: 0.0,
+    cause: NOT_SLOW,
+    impact: NOT_SLOW,
+    cold: true,
+};
+
+fn score(latency: &Latency, bin: usize, of: impl Fn(crate::latency::Cell) -> Stored) -> f32 {
+    if latency.is_cold() { NOT_SLOW } else { of(latency.cell(bin)).bits() }
+}
+
+fn fallback(service: Option<&mut Fallback>, bin: usize, builder: &mut Builder) -> Option<f32> {
+    let (score, _): (Stored, Quantiles) = service?.score(bin, SITE_CAP_SHARE, builder)?;
+    Some(score.bits())
+}
+
+/// The service a site teaches, made if there is room; none for an overflow site.
+fn pupil<'a>(
+    services: &'a mut Vec<Option<Box<Service>>>,
+    n_services: &mut usize,
+    site: &Site,
+    config: &Config,
+) -> Option<&'a mut Service> {
+    if site.is_overflow || site.service == ServiceId::UNSET {
+        return None;
+    }
+    let idx = site.service.0 as usize;
+    if services.len() <= idx {
+        services.resize_with(idx + 1, || None);
+    }
+    let slot = &mut services[idx];
+    if slot.is_none() && *n_services < config.n_models_max as usize {
+        *n_services += 1;
+        *slot = Some(Box::new(Service::new()));
+    }
+    slot.as_deref_mut()
+}
+
+fn reason(
+    site: CallSiteId,
+    bits: f32,
+    tail: f32,
+    latency: Option<&Latency>,
+    now: Timestamp,
+) -> KeepReason {
+    let warm = latency.filter(|latency| !latency.is_cold());
+    KeepReason {
+        kind: ScoreKind::Cold,
+        score: f64::from(bits),
+        tail: f64::from(tail),
+        site,
+        median_ns: warm.map_or(0, |latency| bin_ns(latency.trusted.median)),
+        p99_ns: warm.map_or(0, |latency| bin_ns(latency.trusted.p99)),
+        window_age_ns: warm.map_or(0, |latency| now.since(latency.flipped)),
+        cold: warm.is_none(),
+    }
+}

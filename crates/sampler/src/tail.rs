@@ -1,0 +1,205 @@
+//! From a score to a tail probability: which share of recent spans scored at least as high.
+//!
+//! Scores of all call sites go into one histogram, so that sites compare and a budget is a quantile.
+//! The histogram remembers the last half hour to hour (and never fewer than 65,536 spans): with a
+//! memory of minutes an incident would raise its own bar. A score costs one increment, a tail one
+//! load; the table of tails is rebuilt once in 1,024 spans.
+
+use spanwise_model::Timestamp;
+
+/// Range of scores in bits. Scores outside fall into the outermost buckets.
+const BITS_MIN: f32 = -32.0;
+const BITS_MAX: f32 = 48.0;
+const BUCKETS_PER_BIT: f32 = 16.0;
+const N_BUCKETS: usize = ((BITS_MAX - BITS_MIN) * BUCKETS_PER_BIT) as usize;
+/// A generation of counts is left behind at this age, if it holds enough spans.
+const GENERATION_NS: u64 = 1800 * 1_000_000_000;
+const GENERATION_SPANS: u64 = 65_536;
+/// Spans between two rebuilds, once there are many.
+const REBUILD_SPANS: u64 = 1024;
+/// Resolution of the calibration check.
+const N_CALIBRATION: usize = 64;
+
+/// Recent scores and the tail of every bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Tails {
+    current: Box<[u64; N_BUCKETS]>,
+    previous: Box<[u64; N_BUCKETS]>,
+    shares: Box<[f32; N_BUCKETS]>,
+    n_current: u64,
+    n_previous: u64,
+    opened: Timestamp,
+    until_rebuild: u64,
+    /// Tails handed out in this generation, in equal steps of probability.
+    handed_out: [u64; N_CALIBRATION],
+}
+
+impl Tails {
+    pub(crate) fn new() -> Self {
+        Self {
+            current: Box::new([0; N_BUCKETS]),
+            previous: Box::new([0; N_BUCKETS]),
+            shares: Box::new([1.0; N_BUCKETS]),
+            n_current: 0,
+            n_previous: 0,
+            opened: Timestamp::default(),
+            until_rebuild: 1,
+            handed_out: [0; N_CALIBRATION],
+        }
+    }
+
+    /// Share of recent spans that scored at least as high, in (0, 1]; 1 before there are any.
+    /// Before the first 1,024 spans it is coarse: never below 1 / (spans + 1).
+    #[inline]
+    pub(crate) fn tail(&self, bits: f32) -> f32 {
+        self.shares[bucket(bits)]
+    }
+
+    /// Adds a score to the recent ones; its tail is taken before, so that it does not judge itself.
+    #[inline]
+    pub(crate) fn record(&mut self, bits: f32, now: Timestamp) {
+        let bucket = bucket(bits);
+        let step = (self.shares[bucket] * N_CALIBRATION as f32) as usize;
+        self.handed_out[step.min(N_CALIBRATION - 1)] += 1;
+        self.current[bucket] += 1;
+        self.n_current += 1;
+        self.until_rebuild -= 1;
+        if self.until_rebuild == 0 {
+            self.rebuild(now);
+        }
+    }
+
+    /// Greatest distance between the distribution of tails handed out and the uniform one, over
+    /// the grid of 64 steps: 0 = a budget of x keeps x of the spans.
+    pub(crate) fn calibration_ks(&self) -> f64 {
+        let total: u64 = self.handed_out.iter().sum();
+        if total == 0 {
+            return 0.0;
+        }
+        let mut sum = 0;
+        let mut ks: f64 = 0.0;
+        for (step, count) in (1_u32..).zip(&self.handed_out) {
+            sum += count;
+            let expected = f64::from(step) / N_CALIBRATION as f64;
+            ks = ks.max((sum as f64 / total as f64 - expected).abs());
+        }
+        ks
+    }
+
+    #[cold]
+    fn rebuild(&mut self, now: Timestamp) {
+        if self.opened.as_ns() == 0 {
+            self.opened = now;
+        }
+        let is_old = now.since(self.opened) >= GENERATION_NS;
+        if is_old && self.n_current >= GENERATION_SPANS {
+            std::mem::swap(&mut self.current, &mut self.previous);
+            self.current.fill(0);
+            self.n_previous = std::mem::take(&mut self.n_current);
+            self.opened = now;
+            self.handed_out = [0; N_CALIBRATION];
+        }
+        let total = (self.n_current + self.n_previous) as f64;
+        let mut at_least = 0;
+        for bucket in (0..N_BUCKETS).rev() {
+            at_least += self.current[bucket] + self.previous[bucket];
+            self.shares[bucket] = ((at_least as f64 + 1.0) / (total + 1.0)) as f32;
+        }
+        // Few spans: rebuild at every doubling, so that the first keeps need not wait.
+        self.until_rebuild = REBUILD_SPANS.min((total as u64).max(1));
+    }
+
+    /// Counts, both generations: (bucket, count in the current, count in the previous).
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (u16, u64, u64)> {
+        let both = self.current.iter().zip(self.previous.iter());
+        let numbered = (0_u16..).zip(both).map(|(bucket, (&now, &before))| (bucket, now, before));
+        numbered.filter(|&(_, now, before)| now + before > 0)
+    }
+
+    /// Clock of the current generation.
+    pub(crate) fn opened(&self) -> Timestamp {
+        self.opened
+    }
+
+    /// The reverse of [`Tails::counts`]; buckets out of range are ignored.
+    pub(crate) fn restore(counts: &[(u16, u64, u64)], opened: Timestamp, now: Timestamp) -> Self {
+        let mut tails = Self { opened, ..Self::new() };
+        for &(bucket, current, previous) in counts {
+            let bucket = usize::from(bucket);
+            if bucket < N_BUCKETS {
+                tails.current[bucket] = current;
+                tails.previous[bucket] = previous;
+            }
+        }
+        let sum = |counts: &[u64]| counts.iter().fold(0, |sum: u64, &n| sum.saturating_add(n));
+        tails.n_current = sum(&*tails.current);
+        tails.n_previous = sum(&*tails.previous);
+        if tails.n_current + tails.n_previous > 0 {
+            tails.rebuild(now);
+        }
+        tails
+    }
+}
+
+#[inline]
+fn bucket(bits: f32) -> usize {
+    // The cast saturates: below the range and NaN give 0.
+    (((bits - BITS_MIN) * BUCKETS_PER_BIT) as usize).min(N_BUCKETS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(n: u32) -> Tails {
+        let mut tails = Tails::new();
+        for i in 0..n {
+            // A permutation of 0 .. 10 bits, so that order does not matter.
+            tails.record(10.0 * ((i * 7919) % n) as f32 / n as f32, Timestamp::from_secs(1));
+        }
+        tails
+    }
+
+    #[test]
+    fn tails_are_shares_of_the_recent_scores() {
+        let tails = ramp(100_000);
+        for (bits, tail) in [(0.0, 1.0), (5.0, 0.5), (9.0, 0.1), (9.9, 0.0125), (20.0, 0.0)] {
+            let found = tails.tail(bits);
+            assert!((found - tail).abs() < 0.01, "{bits}: {found}");
+        }
+        assert!(tails.tail(20.0) > 0.0);
+        assert!(tails.tail(f32::NAN) > 0.99);
+    }
+
+    #[test]
+    fn tails_handed_out_are_uniform() {
+        assert!(ramp(100_000).calibration_ks() < 0.02);
+    }
+
+    #[test]
+    fn nothing_is_rare_before_there_is_anything_to_compare_with() {
+        assert_eq!(Tails::new().tail(40.0).to_bits(), 1.0_f32.to_bits());
+    }
+
+    #[test]
+    fn an_hour_later_the_old_scores_are_gone() {
+        let mut tails = ramp(100_000);
+        for minute in 0..180 {
+            for _ in 0..2000 {
+                tails.record(20.0, Timestamp::from_secs(60 * minute));
+            }
+        }
+        assert!(tails.tail(20.0) > 0.999);
+    }
+
+    #[test]
+    fn counts_bring_back_the_same_tails() {
+        let tails = ramp(3000);
+        let counts: Vec<_> = tails.counts().collect();
+        let now = Timestamp::from_secs(1);
+        let back = Tails::restore(&counts, tails.opened(), now);
+        assert_eq!(back.counts().collect::<Vec<_>>(), counts);
+        assert!((back.tail(9.0) - tails.tail(9.0)).abs() < 0.01);
+        Tails::restore(&[(u16::MAX, 1, 1), (3, u64::MAX / 4, u64::MAX / 4)], now, now);
+    }
+}

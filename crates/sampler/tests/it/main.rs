@@ -1,0 +1,2 @@
+//! Behaviour of the span sampler on seeded streams.
+#![cfg(test)]
