@@ -13,8 +13,6 @@ mod walk;
 use crate::error::Error;
 use crate::features::{Features, check_record};
 use crate::score::{SIZE_LIMIT, ScoreKind};
-#[cfg(doc)]
-use walk::Layout;
 
 pub use config::{Construction, ForestConfig, Limits};
 
@@ -51,12 +49,12 @@ pub struct Forest {
     n_reference: u32,
     /// 0 while there are no trees.
     skeleton_id: u64,
-    /// All three lie as [`Layout::place`] says: splits with 2^h - 1 nodes a tree, the others with
+    /// All four lie as `walk::Layout::place` says: splits with 2^h - 1 nodes a tree, the others with
     /// 2^(h+1) - 1. A node's mass is the sum of its children's.
     splits: Vec<Split>,
     latest: Vec<u32>,
     reference: Vec<u32>,
-    /// What the formula adds up from the root to each node; see [`walk::tabulate`].
+    /// What the formula adds up from the root to each node; see `walk::tabulate`.
     table: Vec<u64>,
 }
 
