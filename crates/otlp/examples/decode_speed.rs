@@ -11,10 +11,11 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use spanwise_model::{AttributeSource as _, Batch};
-use spanwise_otlp::{Limits, WireAttributes, bench_payload, decode, decode_into};
+use spanwise_otlp::{Limits, WireAttributes, bench_payload, decode, decode_into, json_to_protobuf};
 
+/// Few enough to stay in the cache, as requests do that were just received.
 const N_REQUESTS: usize = 4;
-const N_ROUNDS: usize = 400;
+const N_ROUNDS: usize = 200;
 
 fn main() {
     let requests = bench_payload(N_REQUESTS, 1);
@@ -34,6 +35,21 @@ fn main() {
     report("prost decode and drop", n_spans, || {
         for request in &requests {
             black_box(ExportTraceServiceRequest::decode(request.clone()).is_ok());
+        }
+    });
+    let texts: Vec<Vec<u8>> = requests
+        .iter()
+        .filter_map(|request| ExportTraceServiceRequest::decode(request.clone()).ok())
+        .filter_map(|request| serde_json::to_vec(&request).ok())
+        .collect();
+    report("otlp/json to protobuf", n_spans, || {
+        for text in &texts {
+            black_box(json_to_protobuf(text, &limits).is_ok());
+        }
+    });
+    report("otlp/json to structs", n_spans, || {
+        for text in &texts {
+            black_box(serde_json::from_slice::<ExportTraceServiceRequest>(text).is_ok());
         }
     });
     let decoded: Vec<Batch> =

@@ -45,7 +45,8 @@ pub struct Decoded {
 /// Spans with bad ids are left out and counted; spans with absurd times are kept and flagged. The
 /// batch keeps `bytes` alive: hand in bytes that are not a slice of something much larger.
 ///
-/// Cost: about 150 ns a span of 560 bytes; three allocations a request, none a span.
+/// Cost: a twelfth of what prost takes (`examples/decode_speed.rs`); three allocations a request,
+/// none a span.
 ///
 /// # Errors
 /// Malformed protobuf (the verdict is prost's) and each excess of `limits`.
