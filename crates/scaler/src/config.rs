@@ -9,6 +9,8 @@ use spanwise_model::{Mode, Problem, Severity, TargetRef};
 /// Rest of a target after an action unless configured otherwise: one up per minute, so that the
 /// effect of one step is seen before the next.
 pub const COOLDOWN_NS_DEFAULT: u64 = 60 * NS_PER_S;
+/// How long a decision may wait to be carried out, and how old its evidence may be.
+pub const DECISION_TTL_NS: u64 = 60 * 1_000_000_000;
 const NS_PER_S: u64 = 1_000_000_000;
 const COOLDOWN_NS_MAX: u64 = 24 * 3_600 * NS_PER_S;
 /// Most replicas of one target that make sense in a configuration.

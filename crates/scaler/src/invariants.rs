@@ -7,21 +7,12 @@
 //! decided against; I8 decision and evidence are fresh; I9 nothing while paused, observing, starting
 //! or owned by another controller.
 
-use spanwise_model::{Mode, ScaleAction, ScalingPlan, Timestamp};
+use spanwise_model::{Mode, ScaleAction, ScalingPlan};
 
+use crate::config::DECISION_TTL_NS;
+use crate::facts::{Evidence, Facts};
 use crate::guards;
-use crate::judge::Facts;
 use crate::limits::{RESOURCE_FACTOR_MAX, step_limit};
-use crate::machine::DECISION_TTL_NS;
-
-/// Where the evidence of a plan comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Evidence {
-    /// When the decisive rule fired.
-    pub(crate) at: Timestamp,
-    /// The longest window of the rules.
-    pub(crate) window_ns: u64,
-}
 
 /// The first invariant a plan would break, by name and meaning.
 pub(crate) fn violation(

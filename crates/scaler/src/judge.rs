@@ -2,32 +2,17 @@
 
 use std::sync::Arc;
 
-use spanwise_model::{
-    Axis, Bound, Decision, Direction, Finding, Mode, Observed, Reason, ScaleAction, Timestamp,
-};
+use spanwise_model::{Axis, Bound, Decision, Direction, Finding, Mode, Reason, ScaleAction};
 
-use crate::config::Target;
+use crate::config::DECISION_TTL_NS;
 use crate::conflate::{Conflated, absolute};
+use crate::facts::{Evidence, Facts};
 use crate::guards;
-use crate::invariants::Evidence;
-use crate::limits::{self, Room};
-use crate::machine::DECISION_TTL_NS;
+use crate::limits;
 use crate::record;
 use crate::text;
 
 const NS_PER_S: u64 = 1_000_000_000;
-
-/// Everything a judgement depends on, beside the findings.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts<'a> {
-    pub(crate) target: &'a Target,
-    pub(crate) mode: Mode,
-    pub(crate) observed: &'a Observed,
-    pub(crate) room: Room,
-    pub(crate) acted_at: Option<Timestamp>,
-    pub(crate) started: Timestamp,
-    pub(crate) now: Timestamp,
-}
 
 /// An action within all bounds, and its record so far.
 #[derive(Debug)]

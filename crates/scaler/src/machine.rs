@@ -19,17 +19,16 @@ use spanwise_model::{
     Axis, Bound, Decision, Finding, Mode, Observed, Reason, ScalingPlan, TargetRef, Timestamp,
 };
 
-use crate::config::{Config, Target};
+use crate::config::{Config, DECISION_TTL_NS, Target};
 use crate::conflate::axis;
+use crate::facts::Facts;
 use crate::guards;
 use crate::invariants;
-use crate::judge::{Facts, Judged, judge};
+use crate::judge::{Judged, judge};
 use crate::limits::Room;
 use crate::memory::{Memory, Repeats, was_action};
 use crate::record;
-
-/// How long a decision may wait to be carried out, and how old its evidence may be.
-pub const DECISION_TTL_NS: u64 = 60 * 1_000_000_000;
+use crate::refusal::Refusal;
 
 /// The state machine. Bounded: per target at most one finding per rule and axis and one decision
 /// under way.
@@ -77,21 +76,6 @@ pub struct TargetStatus {
     pub rest_ns: u64,
     /// The decision under way.
     pub in_flight: Option<u64>,
-}
-
-/// Why an orchestrator did not carry out a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The target changed meanwhile: nothing was written, decide anew.
-    Conflict(String),
-    /// Somebody else scales the target: nothing was written.
-    Owned(String),
-    /// Scaling of the target is paused: nothing was written.
-    Paused(String),
-    /// The backend cannot do this. The text may say how to do it by hand.
-    Unsupported(String),
-    /// Not known to have been carried out: forbidden, failed, or no answer in time.
-    Failed(String),
 }
 
 #[derive(Clone, Debug)]

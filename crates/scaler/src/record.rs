@@ -6,7 +6,7 @@ use spanwise_model::{
     Axis, Bound, Decision, Direction, Finding, Mode, Outcome, Reason, TargetRef, Timestamp, TraceId,
 };
 
-use crate::machine::Refusal;
+use crate::refusal::Refusal;
 use crate::text;
 
 /// Example traces of a record.

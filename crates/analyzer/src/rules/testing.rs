@@ -266,3 +266,6 @@ const fn yes() -> bool {
 const fn server() -> Option<SpanKind> {
     Some(SpanKind::Server)
 }
+
+#[cfg(test)]
+mod tests;

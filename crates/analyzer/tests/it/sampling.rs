@@ -37,7 +37,7 @@ const WHOLE: Thinning = Thinning { threshold: 0, kept: 1.0 };
 /// `ot=th:fd70a`: 1 % of traces.
 const ONE_PERCENT: Thinning = Thinning { threshold: 0xfd_70a0_0000_0000, kept: 1.0 };
 
-/// 500 spans a second of about 20 ms, five times slower from second 60 on. The same seed gives the
+/// 250 spans a second of about 20 ms, five times slower from second 60 on. The same seed gives the
 /// same spans whatever the thinning.
 fn incident(set: &Arc<RuleSet>, thinning: Thinning, seed: u64) -> Vec<Finding> {
     let mut rig = Rig::new(Arc::clone(set));
@@ -45,7 +45,7 @@ fn incident(set: &Arc<RuleSet>, thinning: Thinning, seed: u64) -> Vec<Finding> {
     let mut random = Random(seed * 2 + 1);
     let mut findings = Vec::new();
     for second in 0..120 {
-        for n in 0..500_u64 {
+        for n in 0..250_u64 {
             let factor = if second >= 60 { 5.0 } else { 1.0 };
             let duration_ns = ((10.0 + 20.0 * random.unit()) * factor) as u64 * MS;
             let randomness = random.next() >> 8;
@@ -53,7 +53,7 @@ fn incident(set: &Arc<RuleSet>, thinning: Thinning, seed: u64) -> Vec<Finding> {
             if randomness < thinning.threshold {
                 continue;
             }
-            let end = at(second).plus_ns(n * 2 * MS);
+            let end = at(second).plus_ns(n * 4 * MS);
             rig.now = end;
             let mut span = Span { end, duration_ns, self_ns: duration_ns, ..Span::default() };
             span.is_sampled = is_sampled;
@@ -92,7 +92,7 @@ fn a_uniform_slowdown_fires_whatever_the_sampler_keeps() {
     for on in ["total", "self", "self+gap"] {
         let set = cart_slow("60ms", 1_000, on);
         let all = incident(&set, WHOLE, 7);
-        assert_eq!(all.first().map(|f| f.at), Some(at(63)), "{on}");
+        assert_eq!(all.first().map(|f| f.at), Some(at(65)), "{on}");
         for kept in [0.01, 0.0] {
             assert_eq!(incident(&set, Thinning { kept, ..WHOLE }, 7), all, "{on} {kept}");
         }
@@ -100,7 +100,7 @@ fn a_uniform_slowdown_fires_whatever_the_sampler_keeps() {
 }
 
 /// Scenario: only 1 % of traces reach us, marked `ot=th`; in the incident a window of the whole
-/// stream holds 15,000 matches, in its first third already 5,000.
+/// stream holds 6,750 matches.
 /// Guarantees: the same rule fires for the same target, within one window of the whole stream.
 #[test]
 fn one_percent_of_traces_fires_the_same_rule_within_one_window() {
@@ -124,7 +124,7 @@ fn one_percent_of_traces_fires_the_same_rule_within_one_window() {
 #[test]
 fn a_calm_stream_fires_neither_whole_nor_thinned() {
     let set = cart_slow("200ms", 5_000, "self+gap");
-    for seed in 0..5 {
+    for seed in 0..2 {
         assert_eq!(incident(&set, WHOLE, seed), []);
         assert_eq!(incident(&set, ONE_PERCENT, seed), []);
     }

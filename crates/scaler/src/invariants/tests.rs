@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use spanwise_model::{Observed, Owner, Resources, TargetRef};
+use spanwise_model::{Observed, Owner, Resources, TargetRef, Timestamp};
 
 use super::*;
 use crate::config::Target;
