@@ -1,17 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+pub mod admission;
 mod attributes;
 mod bench_payload;
 mod decode;
 mod encode;
 mod error;
+pub mod exporter;
 mod json;
 mod limits;
+pub mod receiver;
 mod reframe;
 mod replay;
 mod report;
+pub mod sampled_spans;
 mod schema;
 mod status;
+pub mod transport;
 mod value;
 mod wire;
 mod writer;
@@ -24,7 +29,7 @@ pub use error::{DecodeError, Fault};
 pub use json::json_to_protobuf;
 pub use limits::Limits;
 pub use reframe::{KeptSpan, Reframed, reframe};
-pub use replay::{Shift, shift};
+pub use replay::{Shift, shift, shift_each};
 pub use report::Report;
 pub use status::{
     Detail, Encoding, PartialSuccess, Status, export_response, parse_export_response,

@@ -1,0 +1,224 @@
+//! The door: a process-wide budget in bytes for requests that are being read, decoded or queued.
+//!
+//! Every request holds a [`Charge`] that grows with the bytes it brings, before they are kept, and
+//! that travels with its batch until the batch has left the queue. A request that finds the budget
+//! spent waits shortly, and those waiting have a budget of their own; beyond that it is refused in a
+//! way the client may retry. A request that could never fit is refused for good, and at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+/// Longest wait for budget while a request is being read. Half of what SDKs wait between retries,
+/// so that a short burst passes and a real overload is told soon.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// A budget in bytes. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    free: Semaphore,
+    total: u64,
+    waiting: AtomicU64,
+    waiting_max: u64,
+}
+
+/// Bytes taken from an [`Admission`]; given back when dropped.
+#[derive(Debug)]
+pub struct Charge {
+    shared: Arc<Shared>,
+    bytes: u64,
+}
+
+/// Why budget was not granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// Not now: the client should send the request again later.
+    #[error("memory for requests in flight is used up; send again later")]
+    Busy,
+    /// Never: more than the whole budget.
+    #[error("request needs {needed} bytes, all requests together may hold {total}; send less")]
+    Never {
+        /// Bytes the request would hold.
+        needed: u64,
+        /// The whole budget.
+        total: u64,
+    },
+}
+
+impl Admission {
+    /// A budget of `total` bytes, with requests for at most `waiting_max` bytes waiting for it.
+    pub fn new(total: u64, waiting_max: u64) -> Self {
+        let permits = usize::try_from(total).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let shared = Shared {
+            free: Semaphore::new(permits),
+            total: permits as u64,
+            waiting: AtomicU64::new(0),
+            waiting_max,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A charge of nothing, to be grown.
+    pub fn charge(&self) -> Charge {
+        Charge { shared: Arc::clone(&self.shared), bytes: 0 }
+    }
+
+    /// The whole budget in bytes.
+    pub fn total_bytes(&self) -> u64 {
+        self.shared.total
+    }
+
+    /// Bytes held by requests now.
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.shared.total.saturating_sub(self.shared.free.available_permits() as u64)
+    }
+
+    /// Bytes requests are waiting for now.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.shared.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl Charge {
+    /// Bytes held.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes `more` bytes, waiting at most two seconds. On error the charge stays as it was.
+    pub async fn grow(&mut self, more: u64) -> Result<(), Full> {
+        let needed = self.bytes.saturating_add(more);
+        let total = self.shared.total;
+        let never = Full::Never { needed, total };
+        if needed > total {
+            return Err(never);
+        }
+        let Ok(permits) = u32::try_from(more) else { return Err(never) };
+        if let Ok(taken) = self.shared.free.try_acquire_many(permits) {
+            taken.forget();
+        } else {
+            self.wait(permits).await?;
+        }
+        self.bytes = needed;
+        Ok(())
+    }
+
+    /// Takes what is missing to `bytes`, or gives back what is above it.
+    pub async fn set(&mut self, bytes: u64) -> Result<(), Full> {
+        if bytes > self.bytes {
+            return self.grow(bytes - self.bytes).await;
+        }
+        self.release(self.bytes - bytes);
+        Ok(())
+    }
+
+    /// Gives back `fewer` bytes, at most what is held.
+    pub fn release(&mut self, fewer: u64) {
+        let fewer = fewer.min(self.bytes);
+        self.bytes -= fewer;
+        self.shared.free.add_permits(fewer as usize);
+    }
+
+    async fn wait(&self, permits: u32) -> Result<(), Full> {
+        let Some(_seat) = Seat::take(&self.shared, u64::from(permits)) else {
+            return Err(Full::Busy);
+        };
+        match tokio::time::timeout(WAIT_MAX, self.shared.free.acquire_many(permits)).await {
+            Ok(Ok(taken)) => {
+                taken.forget();
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Err(Full::Busy),
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.shared.free.add_permits(self.bytes as usize);
+    }
+}
+
+/// A place among those waiting; left when dropped, also when the request is abandoned.
+struct Seat<'a> {
+    shared: &'a Shared,
+    bytes: u64,
+}
+
+impl<'a> Seat<'a> {
+    fn take(shared: &'a Shared, bytes: u64) -> Option<Self> {
+        let fits = |waiting: u64| {
+            let waiting = waiting.saturating_add(bytes);
+            (waiting <= shared.waiting_max).then_some(waiting)
+        };
+        let order = Ordering::Relaxed;
+        shared.waiting.fetch_update(order, order, fits).ok().map(|_| Self { shared, bytes })
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dropped_can_be_taken_again() {
+        let admission = Admission::new(100, 50);
+        let mut first = admission.charge();
+        first.grow(80).await.unwrap();
+        let mut second = admission.charge();
+        assert_eq!(second.grow(30).await, Err(Full::Busy));
+        assert_eq!(second.bytes(), 0);
+        first.set(60).await.unwrap();
+        assert_eq!(second.grow(30).await, Ok(()));
+        assert_eq!(admission.in_flight_bytes(), 90);
+        drop(first);
+        drop(second);
+        assert_eq!(admission.in_flight_bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_can_never_fit_does_not_wait() {
+        let admission = Admission::new(100, 1_000);
+        let mut charge = admission.charge();
+        charge.grow(90).await.unwrap();
+        assert_eq!(charge.grow(11).await, Err(Full::Never { needed: 101, total: 100 }));
+        assert_eq!(charge.bytes(), 90);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_is_bounded_in_bytes_and_in_time() {
+        let admission = Admission::new(100, 50);
+        let mut holder = admission.charge();
+        holder.grow(100).await.unwrap();
+
+        let mut patient = admission.charge();
+        let waiting = patient.grow(40);
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert_eq!(admission.waiting_bytes(), 40);
+        // No seat is left for 20 more bytes: refused without waiting.
+        let mut late = admission.charge();
+        let refused = late.grow(20);
+        assert_eq!(refused.now_or_never(), Some(Err(Full::Busy)));
+
+        holder.release(40);
+        waiting.await.unwrap();
+        assert_eq!(admission.waiting_bytes(), 0);
+        assert_eq!(patient.bytes(), 40);
+    }
+}

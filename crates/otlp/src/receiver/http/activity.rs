@@ -1,0 +1,157 @@
+//! What happens on one connection, counted where it happens and looked at by a slow clock: finds
+//! clients that trickle headers, and connections nobody uses.
+//!
+//! hyper's own header timeout is not used, because it also runs between requests: it would close
+//! idle connections long before the idle time.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::receiver::port::ConnectionEnd;
+
+/// Counts of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    n_in_flight: AtomicU32,
+    n_requests: AtomicU64,
+    /// Bytes read from the socket.
+    n_bytes: AtomicU64,
+}
+
+/// A request under way.
+pub(super) struct InFlight(Arc<Activity>);
+
+/// A socket that counts what is read from it.
+pub(super) struct Counted {
+    io: TcpStream,
+    activity: Arc<Activity>,
+}
+
+impl InFlight {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        activity.n_in_flight.fetch_add(1, Ordering::Relaxed);
+        activity.n_requests.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.n_in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Activity {
+    /// Returns once headers of an HTTP/1 request have been coming for longer than `header_timeout`
+    /// (precisely: for two to three halves of it), or nothing has come for `idle_timeout`.
+    pub(super) async fn watch_http1(
+        &self,
+        header_timeout: Duration,
+        idle_timeout: Duration,
+    ) -> ConnectionEnd {
+        let tick = header_timeout / 2;
+        let n_idle_ticks_max = ticks(idle_timeout, tick);
+        let (mut n_header_ticks, mut n_idle_ticks) = (0, 0);
+        let mut seen = (0, 0);
+        loop {
+            tokio::time::sleep(tick).await;
+            let n_bytes = self.n_bytes.load(Ordering::Relaxed);
+            let n_requests = self.n_requests.load(Ordering::Relaxed);
+            if self.is_busy() || n_requests != seen.0 {
+                seen = (n_requests, n_bytes);
+                (n_header_ticks, n_idle_ticks) = (0, 0);
+            } else if n_bytes > seen.1 {
+                n_header_ticks += 1;
+                if n_header_ticks > 2 {
+                    return ConnectionEnd::SlowHeaders;
+                }
+            } else {
+                n_idle_ticks += 1;
+                if n_idle_ticks >= n_idle_ticks_max {
+                    return ConnectionEnd::Idle;
+                }
+            }
+        }
+    }
+
+    /// Returns once there has been no request for `idle_timeout`. Headers of HTTP/2 come in frames,
+    /// whose bounds hyper sets.
+    pub(super) async fn watch_http2(&self, idle_timeout: Duration) -> ConnectionEnd {
+        const N_TICKS: u32 = 6;
+        let mut n_idle_ticks = 0;
+        let mut seen = 0;
+        while n_idle_ticks < N_TICKS {
+            tokio::time::sleep(idle_timeout / N_TICKS).await;
+            let n_requests = self.n_requests.load(Ordering::Relaxed);
+            let idle = !self.is_busy() && n_requests == seen;
+            n_idle_ticks = if idle { n_idle_ticks + 1 } else { 0 };
+            seen = n_requests;
+        }
+        ConnectionEnd::Idle
+    }
+
+    fn is_busy(&self) -> bool {
+        self.n_in_flight.load(Ordering::Relaxed) > 0
+    }
+}
+
+fn ticks(length: Duration, tick: Duration) -> u32 {
+    (length.as_secs_f64() / tick.as_secs_f64()).ceil().max(1.0) as u32
+}
+
+impl Counted {
+    pub(super) const fn new(io: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { io, activity }
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        let n = buf.filled().len() - before;
+        self.activity.n_bytes.fetch_add(n as u64, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+}
