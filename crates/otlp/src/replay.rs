@@ -2,7 +2,7 @@
 //! place, so that no length changes and durations stay what they were.
 
 use bytes::{Bytes, BytesMut};
-use spanwise_model::ByteRange;
+use spanwise_model::{ByteRange, TraceId};
 
 use crate::error::DecodeError;
 use crate::limits::{DEPTH_MAX, Limits};
@@ -28,19 +28,37 @@ pub struct Shift {
 /// Bytes whose envelope, spans, events or links cannot be walked, and requests over
 /// [`Limits::request_bytes`].
 pub fn shift(request: &[u8], shift: Shift, limits: &Limits) -> Result<Bytes, DecodeError> {
+    shift_each(request, shift.id_key, limits, &mut |_| shift.delta_ns)
+}
+
+/// As [`shift`], with an amount for each trace: `delta_ns` is asked once for every span, with its
+/// trace id as recorded (all-zero if the span has none of 16 bytes).
+///
+/// # Errors
+/// As [`shift`].
+pub fn shift_each(
+    request: &[u8],
+    id_key: u64,
+    limits: &Limits,
+    delta_ns: &mut dyn FnMut(TraceId) -> i64,
+) -> Result<Bytes, DecodeError> {
     let n_bytes = request.len() as u64;
     let limit = limits.request_bytes.min(u64::from(u32::MAX));
     if n_bytes > limit {
         return Err(DecodeError::TooLarge { n_bytes, limit });
     }
     let mut out = BytesMut::from(request);
-    let mut patch = Patch { shift, depth: limits.depth.min(DEPTH_MAX), out: &mut out };
+    let depth = limits.depth.min(DEPTH_MAX);
+    let mut patch = Patch { delta_of: delta_ns, delta_ns: 0, id_key, depth, out: &mut out };
     patch.request(Reader::new(request)).map_err(|stop| stop.into_error(limits))?;
     Ok(out.freeze())
 }
 
 struct Patch<'p> {
-    shift: Shift,
+    delta_of: &'p mut dyn FnMut(TraceId) -> i64,
+    /// Amount of the span at hand.
+    delta_ns: i64,
+    id_key: u64,
     depth: u32,
     out: &'p mut [u8],
 }
@@ -77,6 +95,8 @@ impl Patch<'_> {
     }
 
     fn span(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
+        let trace_id = self.trace_of(reader)?;
+        self.delta_ns = (self.delta_of)(trace_id);
         while let Some(key) = reader.key()? {
             match key {
                 span::TRACE_ID => self.trace_id(reader.payload()?.range()),
@@ -87,6 +107,21 @@ impl Patch<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The trace id of a span; fields may stand in any order and the last one counts.
+    fn trace_of(&self, mut reader: Reader<'_>) -> Result<TraceId, Stop> {
+        let mut trace_id = TraceId::default();
+        while let Some(key) = reader.key()? {
+            match key {
+                span::TRACE_ID => {
+                    let range = reader.payload()?.range();
+                    trace_id = range.of(self.out).try_into().map(TraceId).unwrap_or_default();
+                }
+                _ => reader.skip(key, 0, self.depth)?,
+            }
+        }
+        Ok(trace_id)
     }
 
     fn event(&mut self, mut reader: Reader<'_>) -> Result<(), Stop> {
@@ -113,7 +148,7 @@ impl Patch<'_> {
         let at = reader.offset() as usize;
         let time = reader.fixed64()?;
         if time != 0 {
-            let moved = time.saturating_add_signed(self.shift.delta_ns).max(1);
+            let moved = time.saturating_add_signed(self.delta_ns).max(1);
             self.out[at..at + 8].copy_from_slice(&moved.to_le_bytes());
         }
         Ok(())
@@ -127,7 +162,7 @@ impl Patch<'_> {
             return;
         };
         let old = u128::from_be_bytes(*id);
-        let mixed = old ^ u128::from(self.shift.id_key) << 64;
+        let mixed = old ^ u128::from(self.id_key) << 64;
         if old != 0 && mixed != 0 {
             *id = mixed.to_be_bytes();
         }

@@ -3,7 +3,8 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Request;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, span};
 use prost::Message as _;
-use spanwise_otlp::{DecodeError, Limits, Shift, shift};
+use spanwise_model::TraceId;
+use spanwise_otlp::{DecodeError, Limits, Shift, shift, shift_each};
 
 fn request_of(span: Span) -> Request {
     let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
@@ -70,6 +71,27 @@ fn unset_times_stay_unset_and_others_saturate() {
     assert_eq!(times(0, 1_250, 500), (0, 1_750));
     assert_eq!(times(1_000, 1_250, -2_000), (1, 1));
     assert_eq!(times(1_000, u64::MAX - 1, 500), (1_500, u64::MAX));
+}
+
+/// Scenario: two traces in one request, each with an amount of its own.
+/// Guarantees: every span is asked for with its recorded id and moves by its own trace's amount.
+#[test]
+fn each_trace_may_move_by_its_own_amount() {
+    let other = Span { trace_id: vec![5; 16], ..recorded() };
+    let mut request = request_of(recorded());
+    request.resource_spans[0].scope_spans[0].spans.push(other);
+    let mut asked = Vec::new();
+    let mut delta = |trace: TraceId| {
+        asked.push(trace.0[0]);
+        if trace.0[0] == 7 { 100 } else { 2_000 }
+    };
+    let bytes = request.encode_to_vec();
+    let moved = shift_each(&bytes, 1, &Limits::default(), &mut delta).unwrap();
+    let moved = Request::decode(moved).unwrap();
+    let spans = &moved.resource_spans[0].scope_spans[0].spans;
+    let starts: Vec<u64> = spans.iter().map(|span| span.start_time_unix_nano).collect();
+    assert_eq!((starts, asked), (vec![1_100, 3_000], vec![7, 5]));
+    assert_eq!(spans[1].events[0].time_unix_nano, 3_100);
 }
 
 #[test]
