@@ -67,9 +67,12 @@ pub(crate) async fn decisions(
 ) -> Result<Json<DecisionList>, Problem> {
     let limit = params.limit()?;
     let before = params.cursor_number("d-")?.unwrap_or(u64::MAX);
+    let (outcome, reason) = params.decided()?;
     let snapshot = state.snapshot.borrow().clone();
     let wanted = snapshot.decisions.iter().rev().filter(|decision| {
         decision.id < before
+            && outcome.is_none_or(|outcome| outcome == decision.outcome)
+            && reason.is_none_or(|reason| reason == decision.reason)
             && params.target.as_deref().is_none_or(|target| target == &*decision.target.name)
     });
     let (items, more) = take(wanted.map(|decision| DecisionView::from(&**decision)), limit);

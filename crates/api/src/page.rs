@@ -5,6 +5,7 @@ use axum::extract::Query;
 use http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use spanwise_model::{Outcome, Reason};
 
 use crate::problem::Problem;
 
@@ -27,6 +28,10 @@ pub(crate) struct PageParams {
     pub(crate) service: Option<String>,
     /// Only of this operation.
     pub(crate) operation: Option<String>,
+    /// Only with this outcome.
+    pub(crate) outcome: Option<String>,
+    /// Only with this reason code.
+    pub(crate) reason: Option<String>,
 }
 
 /// Query parameters whose faults are answered as problems.
@@ -38,7 +43,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(params)| Self(params)).map_err(|rejection| {
-            let known = "known are limit, cursor, target, service and operation";
+            let known = "known are limit, cursor, target, service, operation, outcome and reason";
             Problem::invalid(rejection.body_text(), known)
         })
     }
@@ -54,6 +59,27 @@ impl PageParams {
                 Err(Problem::invalid(detail, "page through long lists with `next`"))
             }
         }
+    }
+
+    /// The outcome and the reason that are wanted; unknown ones are refused.
+    pub(crate) fn decided(&self) -> Result<(Option<Outcome>, Option<Reason>), Problem> {
+        let outcome = match self.outcome.as_deref() {
+            None => None,
+            Some(name) => Some(Outcome::ALL.into_iter().find(|o| o.as_str() == name).ok_or_else(
+                || {
+                    let known = "known are acted, recommended, suppressed and failed";
+                    Problem::invalid(format!("{name:?} is no outcome"), known)
+                },
+            )?),
+        };
+        let reason = match self.reason.as_deref() {
+            None => None,
+            Some(name) => Some(Reason::from_name(name).ok_or_else(|| {
+                let known = "reason codes are listed in docs/reasons.md, spelt as there";
+                Problem::invalid(format!("{name:?} is no reason code"), known)
+            })?),
+        };
+        Ok((outcome, reason))
     }
 
     /// The number in a cursor of the form `PREFIXnumber`.

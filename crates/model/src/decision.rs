@@ -186,6 +186,9 @@ impl Direction {
 }
 
 impl Outcome {
+    /// Every outcome, in the order of the enum.
+    pub const ALL: [Self; 4] = [Self::Acted, Self::Recommended, Self::Suppressed, Self::Failed];
+
     /// `acted`, `recommended`, `suppressed` or `failed`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -61,8 +61,13 @@ pub(crate) fn open(path: &Path, compression: Compression) -> Result<(Stream, Pro
     Ok((BufReader::with_capacity(1 << 16, plain), progress))
 }
 
-fn zstd_decoder(file: Counted) -> io::Result<impl Read + Send> {
-    let mut decoder = zstd::stream::read::Decoder::new(file)?;
+/// Bytes that are part of the program, under zstd.
+pub(crate) fn of_zstd(bytes: &'static [u8]) -> io::Result<Stream> {
+    Ok(BufReader::with_capacity(1 << 16, Box::new(zstd_decoder(bytes)?)))
+}
+
+fn zstd_decoder<R: Read + Send>(input: R) -> io::Result<impl Read + Send> {
+    let mut decoder = zstd::stream::read::Decoder::new(input)?;
     decoder.window_log_max(WINDOW_LOG_MAX)?;
     Ok(decoder)
 }

@@ -19,7 +19,7 @@ mod writer;
 pub use error::Error;
 pub use format::Format;
 pub use replay::RowRequests;
-pub use requests::{Requests, open_requests};
+pub use requests::{Requests, open_requests, requests_of_zstd};
 pub use row::{Labels, Row};
 pub use rows::{Rows, open_rows};
 pub use writer::{RequestWriter, write_requests};

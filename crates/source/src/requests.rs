@@ -58,6 +58,17 @@ pub fn open_requests(path: &Path) -> Result<Requests, Error> {
     Ok(Requests { kind })
 }
 
+/// The requests of a recording that is part of the program: length-prefixed protobuf under zstd.
+///
+/// # Errors
+/// It is not zstd.
+pub fn requests_of_zstd(bytes: &'static [u8]) -> Result<Requests, Error> {
+    let name = Path::new("(built in)");
+    let stream = input::of_zstd(bytes).map_err(|error| Error::io(name, error))?;
+    let frames = Frames::new(name, stream, Limits::default().request_bytes);
+    Ok(Requests { kind: Kind::Protobuf(frames, Progress::default()) })
+}
+
 impl Requests {
     /// The share of the file that was read, in [0, 1].
     pub fn progress(&self) -> f64 {

@@ -1,0 +1,64 @@
+//! `config check` and `config show`.
+
+use std::path::Path;
+
+use anyhow::Result;
+use spanwise_model::Severity;
+
+use super::output::Output;
+use super::{ConfigCommand, Format};
+use crate::config::{built, load, raw::RawConfig, yaml};
+use crate::exit::{Exit, NEGATIVE, OK};
+
+/// Runs a `config` command.
+pub fn run(command: &ConfigCommand, output: &Output) -> Result<Exit> {
+    match command {
+        ConfigCommand::Check { file } => check(file, output),
+        ConfigCommand::Show { file } => show(file.as_deref(), output),
+    }
+}
+
+/// Prints every problem of a file. Problems are the result of this command, so they go to stdout.
+fn check(file: &Path, output: &Output) -> Result<Exit> {
+    let name = file.display().to_string();
+    let text = load::read(file)?;
+    let raw: RawConfig = match yaml::parse(&text, &name) {
+        Ok(raw) => raw,
+        Err(rendered) => {
+            report(output, &name, &[rendered], 1)?;
+            return Ok(NEGATIVE);
+        }
+    };
+    let (_, problems) = built::build(&raw);
+    let n_errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    if problems.is_empty() {
+        let targets = raw.scaler.targets.len();
+        let rules = raw.scaler.rules.len();
+        output.result(
+            &serde_json::json!({"file": name, "ok": true, "targets": targets, "rules": rules}),
+            |_| format!("{name}: ok, {rules} rules, {targets} targets"),
+        )?;
+        return Ok(OK);
+    }
+    report(output, &name, &[load::render(&problems, &text, &name)], n_errors)?;
+    Ok(if n_errors > 0 { NEGATIVE } else { OK })
+}
+
+fn report(output: &Output, file: &str, messages: &[String], n_errors: usize) -> Result<()> {
+    let value = serde_json::json!({"file": file, "ok": n_errors == 0, "messages": messages});
+    output.result(&value, |_| messages.join("\n"))
+}
+
+/// Prints the settings in force.
+fn show(file: Option<&Path>, output: &Output) -> Result<Exit> {
+    let loaded = load::load(file, |_| {})?;
+    if !loaded.warnings.is_empty() {
+        output.note(&loaded.warnings);
+    }
+    let resolved = loaded.config.to_raw(&loaded.raw);
+    match output.format {
+        Format::Json => output.result(&resolved, |_| String::new())?,
+        Format::Text => output.line(serde_saphyr::to_string(&resolved)?.trim_end())?,
+    }
+    Ok(OK)
+}

@@ -1,0 +1,60 @@
+//! `serve`: the pipeline until a signal stops it.
+
+use anyhow::Result;
+
+use super::ServeArgs;
+use super::output::Output;
+use crate::clock::Clock;
+use crate::config::{Loaded, load};
+use crate::exit::{DRAIN_TIMEOUT, Exit, OK};
+use crate::serve::{Role, Server, signal};
+
+/// Runs until SIGTERM or ctrl-c.
+pub fn run(args: &ServeArgs, output: &Output) -> Result<Exit> {
+    let loaded = load_config(args)?;
+    if !loaded.warnings.is_empty() {
+        output.note(&loaded.warnings);
+    }
+    let role = role(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let server = Server::start(loaded.config, role, Clock::start()).await?;
+        output.note(&server.banner());
+        signal().await;
+        output.note("stopping: draining what is in flight; send the signal again to abort");
+        let drained = tokio::select! {
+            drained = server.stop() => drained,
+            () = signal() => false,
+        };
+        Ok(if drained { OK } else { DRAIN_TIMEOUT })
+    })
+}
+
+/// The file's settings under the flags.
+pub fn load_config(args: &ServeArgs) -> Result<Loaded> {
+    load(args.config.as_deref(), |raw| {
+        let text = |addr: &std::net::SocketAddr| addr.to_string();
+        let listen = &mut raw.listen;
+        listen.otlp_grpc = args.otlp_grpc.as_ref().map(text).or(listen.otlp_grpc.take());
+        listen.otlp_http = args.otlp_http.as_ref().map(text).or(listen.otlp_http.take());
+        listen.http = args.http.as_ref().map(text).or(listen.http.take());
+        listen.insecure |= args.insecure;
+        raw.data_dir = args.data_dir.clone().or(raw.data_dir.take());
+        raw.scaler.mode = args.mode.clone().or(raw.scaler.mode.take());
+        raw.sampler.budget = args.budget.clone().or(raw.sampler.budget.take());
+    })
+}
+
+fn role(args: &ServeArgs) -> Result<Role> {
+    match (args.role, &args.sampler) {
+        (super::Role::All, None) => Ok(Role::All),
+        (super::Role::Sampler, None) => Ok(Role::Sampler),
+        (super::Role::Processor, Some(url)) => Ok(Role::Processor { sampler: url.clone() }),
+        (super::Role::Processor, None) => anyhow::bail!(
+            "--role processor needs a sampler to subscribe to\n  fix: add --sampler http://host:4317"
+        ),
+        (_, Some(_)) => {
+            anyhow::bail!("--sampler is only for --role processor\n  fix: leave it out")
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Configuration: one YAML file, strict, every mistake reported with its place.
+//!
+//! Precedence: command-line flag, then `SPANWISE_*` environment variable (both arrive through
+//! [`crate::cli`]), then the file, then the default. No file at all is a valid configuration: it
+//! listens on loopback, keeps 1 % of the spans, and scales nothing.
+
+pub mod built;
+pub mod load;
+pub mod raw;
+pub mod yaml;
+
+pub use built::{Config, Forward, ForwardProtocol, Listen};
+pub use load::{Loaded, load, read};

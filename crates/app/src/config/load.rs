@@ -1,0 +1,92 @@
+//! From a file to validated settings, or to a report of everything that is wrong with it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use spanwise_model::{Problem, Severity};
+
+use super::built::{self, Config};
+use super::raw::RawConfig;
+use super::yaml::{self, Positions};
+
+/// The file that is read when none is named and it exists.
+const DEFAULT_FILE: &str = "spanwise.yaml";
+
+/// A file's settings, with what was remarked on them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The settings as written.
+    pub raw: RawConfig,
+    /// Warnings, rendered; empty if there are none.
+    pub warnings: String,
+}
+
+/// Reads a text file of at most 1 MiB.
+pub fn read(path: &Path) -> Result<String> {
+    let named = |error: std::io::Error| anyhow::anyhow!("{}: {error}", path.display());
+    let size = std::fs::metadata(path).map_err(named)?.len();
+    if size > yaml::FILE_BYTES_MAX as u64 {
+        bail!("{}: file has {size} bytes, the limit is {}", path.display(), yaml::FILE_BYTES_MAX);
+    }
+    std::fs::read_to_string(path).map_err(named)
+}
+
+/// Loads the file, or `./spanwise.yaml` if it is there, or the defaults; `overrides` is applied to
+/// what was read before it is validated. The error is ready to be shown.
+pub fn load(file: Option<&Path>, overrides: impl FnOnce(&mut RawConfig)) -> Result<Loaded> {
+    let default = PathBuf::from(DEFAULT_FILE);
+    let file = match file {
+        Some(file) => Some(file),
+        None => default.is_file().then_some(default.as_path()),
+    };
+    let (name, text) = match file {
+        Some(file) => (file.display().to_string(), read(file)?),
+        None => ("defaults".to_owned(), String::new()),
+    };
+    parse(&name, &text, overrides)
+}
+
+/// The same for text already read.
+pub fn parse(name: &str, text: &str, overrides: impl FnOnce(&mut RawConfig)) -> Result<Loaded> {
+    let mut raw = if text.trim().is_empty() {
+        RawConfig::default()
+    } else {
+        yaml::parse(text, name).map_err(anyhow::Error::msg)?
+    };
+    overrides(&mut raw);
+    let (config, problems) = built::build(&raw);
+    let rendered = render(&problems, text, name);
+    match config {
+        Some(config) if !problems.iter().any(is_error) => {
+            Ok(Loaded { config, raw, warnings: rendered })
+        }
+        _ => bail!("{rendered}"),
+    }
+}
+
+/// Every problem with its place, its remedy, and the line it stands on.
+pub fn render(problems: &[Problem], text: &str, name: &str) -> String {
+    let positions = Positions::of(text);
+    let mut out = String::new();
+    for problem in problems {
+        let level = if is_error(problem) { "error" } else { "warning" };
+        let _ = writeln!(out, "{level}: {} {}: {}", problem.code, problem.path, problem.message);
+        if let Some((line, column)) = positions.find(&problem.path) {
+            let _ = writeln!(out, "{}", yaml::snippet(text, name, line, column));
+        }
+        let _ = writeln!(out, "  fix: {}", problem.fix);
+    }
+    let n_errors = problems.iter().filter(|problem| is_error(problem)).count();
+    if !problems.is_empty() {
+        let n_warnings = problems.len() - n_errors;
+        let _ = write!(out, "{name}: {n_errors} errors, {n_warnings} warnings");
+    }
+    out
+}
+
+fn is_error(problem: &Problem) -> bool {
+    problem.severity == Severity::Error
+}

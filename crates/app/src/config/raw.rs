@@ -1,0 +1,153 @@
+//! The configuration file as it is written: optional fields and strings. [`super::built`] turns it
+//! into validated settings; nothing else reads it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use spanwise_analyzer::rules::RuleConfig;
+use spanwise_analyzer::rules::testing::TestCase;
+
+/// The whole file. Every key is optional; no file at all is a valid configuration.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// Version of this schema; only 1 exists.
+    pub version: Option<u32>,
+    /// Memory the process may use for spans in flight and open traces, such as `512MiB`. Default:
+    /// 60 % of the cgroup's limit, else `512MiB`. Raise it when `/metrics` shows evictions.
+    pub memory_limit: Option<String>,
+    /// Directory for models and the decision log. Default: none, everything stays in memory and
+    /// `act` on a real backend is refused.
+    pub data_dir: Option<PathBuf>,
+    /// Addresses to listen on.
+    pub listen: RawListen,
+    /// Which spans are kept.
+    pub sampler: RawSampler,
+    /// Rules and the targets they scale.
+    pub scaler: RawScaler,
+    /// Where kept spans are forwarded to.
+    pub forward: Vec<RawForward>,
+    /// Tests of the rules, for `spanwise rules test`; nothing else reads them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<TestCase>,
+}
+
+/// Listeners.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawListen {
+    /// OTLP over gRPC, and the stream of sampled spans. Default `127.0.0.1:4317`.
+    pub otlp_grpc: Option<String>,
+    /// OTLP over HTTP, protobuf and JSON. Default `127.0.0.1:4318`.
+    pub otlp_http: Option<String>,
+    /// API, metrics and health. Default `127.0.0.1:7300`.
+    pub http: Option<String>,
+    /// Allows addresses other hosts can reach, without TLS and without authentication. Default
+    /// false; set it only behind something that authenticates.
+    pub insecure: bool,
+}
+
+/// The span sampler.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSampler {
+    /// `default`, or `scale` for the sampler of the SCALE paper as published.
+    pub profile: Option<String>,
+    /// What is kept: a share such as `1%` (the default) or a rate such as `200/s`.
+    pub budget: Option<String>,
+    /// Seed of every random choice. Default 42.
+    pub seed: Option<u64>,
+    /// Table I of the SCALE paper; only read by `profile: scale`.
+    pub scale: Option<RawScaleProfile>,
+}
+
+/// Table I of the SCALE paper.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawScaleProfile {
+    /// Number of trees. Default 10.
+    pub n_tree: Option<u32>,
+    /// Height of each tree. Default 8.
+    pub height: Option<u32>,
+    /// Observations in each window. Default 250.
+    pub window_size: Option<u32>,
+    /// Score above which a span is kept. Default 0.60.
+    pub min_score: Option<f64>,
+    /// Upper limit of the duration feature. Default `5000ms`.
+    pub max_duration: Option<String>,
+    /// Spans to train on before scoring. Default 10,000.
+    pub train_size: Option<u64>,
+}
+
+/// Rules and targets.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawScaler {
+    /// `observe` (the default), `recommend` or `act`: the furthest any target may go.
+    pub mode: Option<String>,
+    /// What can be scaled, and by whom.
+    pub targets: Vec<RawTarget>,
+    /// When to scale what.
+    pub rules: Vec<RuleConfig>,
+}
+
+/// Something that can be scaled.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTarget {
+    /// The service it serves; rules name it.
+    pub service: String,
+    /// `kubernetes`, `exec` or `recorder` (remembers what it was told; touches nothing).
+    pub orchestrator: Option<String>,
+    /// The workload, for `kubernetes`.
+    #[serde(rename = "ref")]
+    pub reference: Option<RawReference>,
+    /// Command for `exec`: program and arguments, no shell. It reads the decision as JSON.
+    pub command: Vec<String>,
+    /// Command for `exec` that prints `{"replicas": N}`.
+    pub observe: Vec<String>,
+    /// Fewest replicas. Default 1.
+    pub min: Option<u32>,
+    /// Most replicas. Required for `act`.
+    pub max: Option<u32>,
+    /// Most replicas to add at once. Default: the larger of 4 and the current number.
+    pub step: Option<u32>,
+    /// Rest after an action. Default `60s`.
+    pub cooldown: Option<String>,
+    /// The furthest this target may go; never further than `scaler.mode`.
+    pub mode: Option<String>,
+    /// Default true. False for what must never be scaled, such as a database.
+    pub scalable: Option<bool>,
+    /// Replicas the `recorder` starts with. Default 1.
+    pub replicas: Option<u32>,
+}
+
+/// Names a Kubernetes workload.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawReference {
+    /// Kind with a `/scale` subresource. Default `Deployment`.
+    pub kind: Option<String>,
+    /// API group and version of a custom kind, such as `argoproj.io/v1alpha1`.
+    pub api_version: Option<String>,
+    /// Namespace. Default `default`.
+    pub namespace: Option<String>,
+    /// Name. Default: the service.
+    pub name: Option<String>,
+}
+
+/// A destination of kept spans.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawForward {
+    /// `http://host:port`; for `http/protobuf` the path defaults to `/v1/traces`.
+    pub endpoint: String,
+    /// `grpc` (the default) or `http/protobuf`.
+    pub protocol: Option<String>,
+    /// `gzip` or `none` (the default).
+    pub compression: Option<String>,
+    /// Bytes that may wait. Default `32MiB`; what does not fit is dropped and counted.
+    pub queue: Option<String>,
+    /// Appends `spanwise.sampling.*` attributes behind the original bytes. Default false.
+    pub stamp: bool,
+}

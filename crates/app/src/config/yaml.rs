@@ -1,0 +1,298 @@
+//! Reads YAML from outside: bounded, strict, and with errors that point at line and column.
+//!
+//! serde stops at the first mistake of its own kind (syntax, unknown or missing field); what is
+//! wrong beyond that is found by our own validation as problems with a path such as
+//! `scaler.rules[1].when.over`, for which [`Positions`] finds the place in the text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Budget, DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned};
+
+/// Largest configuration or rules file.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Deepest nesting of mappings and lists.
+const DEPTH_MAX: usize = 32;
+
+/// Parses one document. The error is rendered for a person, with the place and the remedy.
+pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, String> {
+    if text.len() > FILE_BYTES_MAX {
+        return Err(format!(
+            "{file}: file has {} bytes, more than the limit of {FILE_BYTES_MAX}\n  fix: split it, or remove what is not configuration",
+            text.len()
+        ));
+    }
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| render(&error, text, file))
+}
+
+/// Where every value of a document stands.
+#[derive(Debug, Default)]
+pub struct Positions(BTreeMap<String, (u64, u64)>);
+
+impl Positions {
+    /// Indexes a document; empty if it cannot be parsed.
+    pub fn of(text: &str) -> Self {
+        let mut positions = Self::default();
+        if let Ok(root) = serde_saphyr::from_str_with_options::<Spanned<Node>>(text, options()) {
+            positions.add("", &root);
+        }
+        positions
+    }
+
+    /// Line and column, from 1, of the value at `path` or of its nearest known ancestor.
+    pub fn find(&self, path: &str) -> Option<(u64, u64)> {
+        let mut path = path;
+        loop {
+            if let Some(&place) = self.0.get(path) {
+                return Some(place);
+            }
+            path = &path[..path.rfind(['.', '['])?];
+        }
+    }
+
+    fn add(&mut self, path: &str, node: &Spanned<Node>) {
+        let place = (node.referenced.line(), node.referenced.column());
+        self.0.insert(path.to_owned(), place);
+        match &node.value {
+            Node::Map(entries) => {
+                for (key, value) in entries {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    self.add(&path, value);
+                }
+            }
+            Node::List(items) => {
+                for (idx, item) in items.iter().enumerate() {
+                    self.add(&format!("{path}[{idx}]"), item);
+                }
+            }
+            Node::Scalar => {}
+        }
+    }
+}
+
+/// The lines around a place, with a caret under it, in the shape of a compiler message.
+pub fn snippet(text: &str, file: &str, line: u64, column: u64) -> String {
+    let mut out = format!(" --> {file}:{line}:{column}\n");
+    let width = line.to_string().len();
+    let first = line.saturating_sub(1).max(1);
+    let lines = text.lines().enumerate().skip(first as usize - 1);
+    for (idx, content) in lines.take((line - first + 1) as usize) {
+        let _ = writeln!(out, "{:>width$} | {}", idx + 1, printable(content));
+    }
+    let indent = " ".repeat(column.saturating_sub(1) as usize);
+    let _ = write!(out, "{:>width$} | {indent}^", "");
+    out
+}
+
+/// The known word closest to `word`, if it is close enough to be a slip.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let best = known.into_iter().map(|k| (distance(word, k), k)).min()?;
+    (best.0 <= (word.len() / 3).max(1)).then_some(best.1)
+}
+
+fn options() -> Options {
+    let mut budget = Budget::default();
+    budget.max_aliases = 0;
+    budget.max_anchors = 0;
+    budget.max_depth = DEPTH_MAX;
+    budget.max_documents = 1;
+    budget.max_nodes = 100_000;
+    serde_saphyr::options! {
+        budget: Some(budget),
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        merge_keys: MergeKeyPolicy::Error,
+        strict_booleans: true,
+    }
+}
+
+fn render(error: &Error, text: &str, file: &str) -> String {
+    let bare = error.without_snippet();
+    let (message, fix) = match bare {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            let known = expected.join(", ");
+            let fix = nearest(field, expected.iter().copied()).map_or_else(
+                || format!("remove it; known here: {known}"),
+                |k| format!("did you mean `{k}`?"),
+            );
+            (format!("unknown field `{field}`"), Some(fix))
+        }
+        Error::SerdeMissingField { field, .. } => {
+            (format!("missing field `{field}`"), Some(format!("add `{field}:`")))
+        }
+        Error::DuplicateMappingKey { .. } => {
+            ("the same key stands twice".to_owned(), Some("remove one of them".to_owned()))
+        }
+        Error::Budget { .. } => (
+            "the document uses anchors, aliases, several documents, or nests too deep".to_owned(),
+            Some("write it plainly; configuration needs none of these".to_owned()),
+        ),
+        other => (first_line(&other.to_string()), None),
+    };
+    let mut out = format!("error: {message}");
+    if let Some(place) = error.location() {
+        let _ = write!(out, "\n{}", snippet(text, file, place.line(), place.column()));
+    } else {
+        let _ = write!(out, "\n --> {file}");
+    }
+    if let Some(fix) = fix {
+        let _ = write!(out, "\n  fix: {fix}");
+    }
+    out
+}
+
+/// The library's first line without its own position suffix.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let line = line.split(" at line ").next().unwrap_or(line);
+    match line.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, message)) => message.to_owned(),
+        None => line.to_owned(),
+    }
+}
+
+fn printable(line: &str) -> String {
+    line.chars().take(160).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Levenshtein distance over bytes; both words are short.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The shape of a document, without its scalars.
+enum Node {
+    Scalar,
+    List(Vec<Spanned<Node>>),
+    Map(Vec<(String, Spanned<Node>)>),
+}
+
+impl<'de> serde::Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Node::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            entries.push((key, map.next_value()?));
+        }
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Node::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[expect(dead_code, reason = "only parsed")]
+        window: String,
+        #[expect(dead_code, reason = "only parsed")]
+        count: u32,
+    }
+
+    fn error(text: &str) -> String {
+        parse::<Sample>(text, "sample.yaml").unwrap_err()
+    }
+
+    #[test]
+    fn an_unknown_field_names_the_place_and_the_nearest_known_one() {
+        let text = error("count: 3\nwindwo: 5s\n");
+        assert!(text.contains("sample.yaml:2:1"), "{text}");
+        assert!(text.contains("did you mean `window`?"), "{text}");
+        assert!(text.contains("2 | windwo: 5s"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_field_a_wrong_type_and_a_duplicate_are_told_apart() {
+        assert!(error("count: 3\n").contains("missing field `window`"));
+        assert!(error("window: 3s\ncount: many\n").contains("sample.yaml:2:8"));
+        assert!(error("count: 3\ncount: 4\nwindow: 1s\n").contains("twice"));
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        assert!(error("window: &a x\ncount: *a\n").contains("anchors"));
+        let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+        assert!(parse::<Sample>(&deep, "deep.yaml").is_err());
+        assert!(parse::<Sample>(&" ".repeat(FILE_BYTES_MAX + 1), "big.yaml").is_err());
+    }
+
+    #[test]
+    fn positions_are_found_by_path_or_by_their_nearest_ancestor() {
+        let text = "scaler:\n  rules:\n    - name: a\n      when: {over: 80ms}\n    - name: b\n";
+        let positions = Positions::of(text);
+        assert_eq!(positions.find("scaler.rules[0].when.over"), Some((4, 20)));
+        assert_eq!(positions.find("scaler.rules[1].when.over"), Some((5, 7)));
+        assert_eq!(positions.find("nothing.here"), None);
+    }
+}

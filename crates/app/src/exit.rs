@@ -1,0 +1,14 @@
+//! How a command ended.
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+/// Done.
+pub const OK: Exit = Exit(0);
+/// Ran, and the answer is no: a check found errors, a test failed, nothing was found.
+pub const NEGATIVE: Exit = Exit(1);
+/// Could not run: usage, configuration, a port, a file.
+pub const FAILED: Exit = Exit(2);
+/// `serve` did not finish draining in time; a supervisor should start it again.
+pub const DRAIN_TIMEOUT: Exit = Exit(124);

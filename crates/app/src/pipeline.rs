@@ -1,0 +1,15 @@
+//! The pipeline: the stages wired together, and the tasks that drive them.
+//!
+//! [`core::Core`] is everything up to sampled spans and rule counts, synchronous and on one thread;
+//! [`processor`] is everything from rule counts to scaled workloads. In one process they are
+//! joined by a channel, in split mode by the stream of sampled spans; what crosses is the same.
+
+pub mod core;
+pub mod fanout;
+pub mod processor;
+pub mod forward;
+pub mod inspector;
+pub mod records;
+pub mod remote;
+pub mod span_queue;
+pub mod worker;

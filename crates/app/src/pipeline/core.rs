@@ -1,0 +1,330 @@
+//! From batches to sampled spans and rule counts: call sites, span sampler, rule predicates,
+//! statistics and the trace window, in the order in which a span meets them.
+//!
+//! Synchronous: no clock, no task, no channel. The same code runs in `serve`, in `rules test`, in
+//! the benchmarks and in the evaluation of rules under sampling.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use spanwise_analyzer::rules::{Context, Predicates, RuleSet};
+use spanwise_analyzer::statistics::Statistics;
+use spanwise_assembler::Assembler;
+use spanwise_model::{
+    Batch, CallSiteId, CallSites, ClosedTrace, KeepReason, RuleCount, SampledSpan, SpanFlags, SpanRef,
+    Timestamp,
+};
+use spanwise_otlp::WireAttributes;
+use spanwise_otlp::sampled_spans::RuleSetId;
+use spanwise_sampler::SpanSampler;
+
+/// Call sites known at once, and of one service.
+pub const CALL_SITES_MAX: usize = 10_000;
+/// Call sites of one service.
+pub const CALL_SITES_PER_SERVICE_MAX: usize = 1_000;
+/// A call site that sent nothing for this long is forgotten.
+const SITE_IDLE_NS: u64 = 6 * 3600 * 1_000_000_000;
+/// How often idle call sites are looked for.
+const EXPIRE_EVERY_NS: u64 = 60 * 1_000_000_000;
+
+/// Settings of the stages up to the rule counts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The span sampler.
+    pub sampler: spanwise_sampler::Config,
+    /// The trace window.
+    pub assembler: spanwise_assembler::Config,
+    /// The rules to count for.
+    pub rules: Arc<RuleSet>,
+}
+
+/// What has been counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests.
+    pub n_batches: u64,
+    /// Spans.
+    pub n_spans: u64,
+    /// Spans with invalid times: stored and forwarded, never judged.
+    pub n_invalid_time: u64,
+    /// Traces whose window closed.
+    pub n_traces: u64,
+    /// Spans kept on arrival.
+    pub n_kept_early: u64,
+    /// Spans kept when their trace closed.
+    pub n_kept_late: u64,
+}
+
+/// Names a rule set that is counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RulesId {
+    /// The rules of this process's own configuration.
+    Own,
+    /// Rules a subscriber sent.
+    Subscribed(RuleSetId),
+}
+
+/// What one rule set counted since the last time.
+#[derive(Debug)]
+pub struct Counted<'a> {
+    /// The rule set.
+    pub rules: RulesId,
+    /// Its counts.
+    pub counts: &'a [RuleCount],
+    /// Spans that show breaches.
+    pub examples: &'a [Example],
+    /// Counts that were dropped for lack of room.
+    pub n_dropped: u64,
+}
+
+/// A span that breached a rule and travels with its counts, whatever the budget.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// The rule set it breached a rule of.
+    pub rules: RulesId,
+    /// The batch that holds it.
+    pub batch: Arc<Batch>,
+    /// Position in [`Batch::spans`].
+    pub span_idx: u32,
+}
+
+/// The stages, and the dictionary they share.
+#[derive(Debug)]
+pub struct Core {
+    sites: CallSites,
+    sampler: SpanSampler,
+    rules: Vec<(RulesId, Predicates)>,
+    examples: Vec<Example>,
+    statistics: Statistics,
+    assembler: Assembler,
+    closed: Vec<ClosedTrace>,
+    counts: Vec<RuleCount>,
+    kept: Vec<(u32, KeepReason)>,
+    counters: Counters,
+    /// Call sites the sampler knows by name.
+    n_described: usize,
+    expire_next: Timestamp,
+}
+
+impl Core {
+    /// The stages with empty models.
+    pub fn new(config: Config) -> Result<Self> {
+        Ok(Self {
+            sites: CallSites::new(CALL_SITES_MAX, CALL_SITES_PER_SERVICE_MAX),
+            sampler: SpanSampler::new(config.sampler)?,
+            rules: vec![(RulesId::Own, Predicates::new(config.rules))],
+            examples: Vec::new(),
+            statistics: Statistics::default(),
+            assembler: Assembler::new(config.assembler)?,
+            closed: Vec::new(),
+            counts: Vec::new(),
+            kept: Vec::new(),
+            counters: Counters::default(),
+            n_described: 0,
+            expire_next: Timestamp::default(),
+        })
+    }
+
+    /// Takes one decoded request. Sampled spans are appended to `sampled`.
+    pub fn batch(&mut self, mut batch: Batch, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
+        intern(&mut batch, &mut self.sites, now);
+        self.describe();
+        self.shared(&Arc::new(batch), now, sampled);
+    }
+
+    /// Takes one request whose spans already carry call sites of [`Core::sites_mut`].
+    pub fn shared(&mut self, batch: &Arc<Batch>, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
+        self.counters.n_batches += 1;
+        self.counters.n_spans += batch.spans.len() as u64;
+        for (span_idx, head) in (0_u32..).zip(&batch.spans) {
+            let kept = match head.duration_ns() {
+                Some(_) => self.arrive(batch, span_idx, now, sampled),
+                None => {
+                    self.counters.n_invalid_time += 1;
+                    false
+                }
+            };
+            self.assembler.push(batch, span_idx, kept, now, &mut self.closed);
+        }
+        self.close(now, sampled);
+    }
+
+    /// Closes what is due. Call it at least once a second.
+    pub fn tick(&mut self, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
+        self.assembler.tick(now, &mut self.closed);
+        self.close(now, sampled);
+        self.sampler.tick(now);
+                if now >= self.expire_next {
+            self.expire_next = now.plus_ns(EXPIRE_EVERY_NS);
+            self.expire(now);
+        }
+    }
+
+    /// Closes every open trace; the stages hold no span afterwards.
+    pub fn drain(&mut self, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
+        self.assembler.drain(now, &mut self.closed);
+        self.close(now, sampled);
+    }
+
+    /// Hands what each rule set counted since the last call, and the spans that show it, to `take`.
+    pub fn counted(&mut self, mut take: impl FnMut(Counted<'_>)) {
+        let mut counts = std::mem::take(&mut self.counts);
+        for (id, predicates) in &mut self.rules {
+            counts.clear();
+            let n_dropped = predicates.drain(&mut counts);
+            let mine = |example: &mut Example| example.rules == *id;
+            let examples: Vec<Example> = self.examples.extract_if(.., mine).collect();
+            take(Counted { rules: *id, counts: &counts, examples: &examples, n_dropped });
+        }
+        self.examples.clear();
+        self.counts = counts;
+    }
+
+    /// When [`Core::tick`] has something to close.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.assembler.next_deadline()
+    }
+
+    /// Counts for one more rule set from now on, or for another one under the same id. Each costs
+    /// one look-up per span.
+    pub fn add_rules(&mut self, id: RulesId, rules: Arc<RuleSet>) {
+        self.remove_rules(id);
+        self.rules.push((id, Predicates::new(rules)));
+    }
+
+    /// The rule sets that are counted for.
+    pub fn rule_sets(&self) -> Vec<RulesId> {
+        self.rules.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Stops counting for a rule set; what it has not handed out is lost.
+    pub fn remove_rules(&mut self, id: RulesId) {
+        self.rules.retain(|(known, _)| *known != id);
+    }
+
+    /// Writes the models to `out`, to be read back by [`Core::restore`].
+    pub fn snapshot(&self, out: &mut Vec<u8>) {
+        self.sampler.snapshot(&self.sites, out);
+    }
+
+    /// Reads models back. On an error the models stay empty.
+    pub fn restore(&mut self, bytes: &[u8], now: Timestamp) -> Result<()> {
+        self.sampler.restore(bytes, &mut self.sites, now)?;
+        Ok(())
+    }
+
+    /// The dictionary of call sites.
+    pub fn sites(&self) -> &CallSites {
+        &self.sites
+    }
+
+    /// The dictionary, for those who intern spans themselves.
+    pub fn sites_mut(&mut self) -> &mut CallSites {
+        &mut self.sites
+    }
+
+    /// The span sampler.
+    pub fn sampler(&self) -> &SpanSampler {
+        &self.sampler
+    }
+
+    /// Statistics per call site.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The trace window.
+    pub fn assembler(&self) -> &Assembler {
+        &self.assembler
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Tells the sampler the names of call sites that are new.
+    fn describe(&mut self) {
+        while self.n_described < self.sites.id_bound() {
+            let id = CallSiteId(self.n_described as u32);
+            self.sampler.describe(id, self.sites.get(id));
+            self.n_described += 1;
+        }
+    }
+
+    /// A span with valid times arrives; whether it is kept at once.
+    fn arrive(
+        &mut self,
+        batch: &Arc<Batch>,
+        span_idx: u32,
+        now: Timestamp,
+        sampled: &mut Vec<SampledSpan>,
+    ) -> bool {
+        let span = SpanRef { batch, span_idx };
+        self.statistics.observe(span.head(), now);
+        let ctx = Context { sites: &self.sites, attributes: &WireAttributes, now };
+        for (rules, predicates) in &mut self.rules {
+            if predicates.arrived(span, &ctx).is_example {
+                self.examples.push(Example { rules: *rules, batch: Arc::clone(batch), span_idx });
+            }
+        }
+        let Some(reason) = self.sampler.arrive(span.head(), now) else {
+            return false;
+        };
+        self.counters.n_kept_early += 1;
+        sampled.push(SampledSpan { batch: Arc::clone(batch), span_idx, reason, early: true });
+        true
+    }
+
+    fn close(&mut self, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
+        for trace in self.closed.drain(..) {
+            self.counters.n_traces += 1;
+            self.kept.clear();
+            self.sampler.close_trace(&trace.spans, now, &mut self.kept);
+            let ctx = Context { sites: &self.sites, attributes: &WireAttributes, now };
+            let mut kept = self.kept.iter().peekable();
+            for (idx, span) in (0_u32..).zip(&trace.spans) {
+                let reason = kept.next_if(|(kept_idx, _)| *kept_idx == idx).map(|(_, reason)| *reason);
+                let is_sampled = span.kept_early || reason.is_some();
+                let (batch, span_idx) = (&span.batch, span.span_idx);
+                for (rules, predicates) in &mut self.rules {
+                    if predicates.closed(span, &trace, is_sampled, &ctx).is_example {
+                        let batch = Arc::clone(batch);
+                        self.examples.push(Example { rules: *rules, batch, span_idx });
+                    }
+                }
+                let Some(reason) = reason else { continue };
+                self.counters.n_kept_late += 1;
+                let batch = Arc::clone(batch);
+                sampled.push(SampledSpan { batch, span_idx, reason, early: false });
+            }
+            self.assembler.recycle(trace);
+        }
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        let mut retired: Vec<CallSiteId> = Vec::new();
+        self.sites.expire(now, SITE_IDLE_NS, &mut retired);
+        for site in retired {
+            self.sampler.forget(site);
+            for (_, predicates) in &mut self.rules {
+                predicates.forget(site);
+            }
+            self.statistics.forget(site);
+        }
+    }
+}
+
+/// Gives every span of a decoded request its call site and service.
+pub fn intern(batch: &mut Batch, sites: &mut CallSites, now: Timestamp) {
+    let mut spans = std::mem::take(&mut batch.spans);
+    for head in &mut spans {
+        head.site = sites.intern(batch.service(head), batch.name(head), head.kind, now);
+        let site = sites.get(head.site);
+        head.service = site.service_id;
+        if site.overflow {
+            head.flags.insert(SpanFlags::OVERFLOW_SITE);
+        }
+    }
+    batch.spans = spans;
+}

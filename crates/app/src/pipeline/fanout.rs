@@ -1,0 +1,110 @@
+//! Where the worker's results go: sampled spans to subscribers, destinations and the recent list;
+//! rule counts to the processor next door and to the subscribers that asked for them.
+//!
+//! Nothing here waits. A full destination drops and counts; counts that do not fit wait for the next
+//! tick, and what cannot wait any longer is told to the processor as a hole.
+
+use std::sync::Arc;
+
+use spanwise_model::{CallSites, RuleCount, SampledSpan, SpanRef, Timestamp};
+use spanwise_otlp::sampled_spans::{CountReport, Hub};
+use tokio::sync::mpsc;
+
+use super::core::{Counted, Example, RulesId};
+use super::forward::Forwarders;
+use super::processor::Input;
+use super::records::Records;
+use crate::telemetry::metrics::{Metrics, ReasonLabel};
+
+/// Counts that may wait while the processor is busy.
+const BACKLOG_MAX: usize = 16_384;
+
+/// The worker's outlets.
+#[derive(Debug)]
+pub struct Fanout {
+    /// Subscribers.
+    pub hub: Arc<Hub>,
+    /// Recent anomalies.
+    pub records: Records,
+    /// Destinations.
+    pub forward: Forwarders,
+    /// The processor, if it runs in this process.
+    pub processor: Option<mpsc::Sender<Input>>,
+    /// Families to count in.
+    pub metrics: Metrics,
+    /// Counts the processor had no room for.
+    pub backlog: Vec<RuleCount>,
+    /// Whether counts were lost that the processor has not been told of.
+    pub hole: bool,
+}
+
+impl Fanout {
+    /// Hands on sampled spans; `sampled` is empty afterwards.
+    pub fn sampled(&mut self, sampled: &mut Vec<SampledSpan>, sites: &CallSites, now: Timestamp) {
+        if sampled.is_empty() {
+            return;
+        }
+        for span in sampled.iter() {
+            let reason = span.reason.kind.as_str();
+            self.metrics.sampler_kept.get_or_create(&ReasonLabel { reason }).inc();
+        }
+        self.hub.publish(sampled, sites);
+        self.forward.send(sampled, sites);
+        self.records.sampled(sampled, sites, now);
+        sampled.clear();
+    }
+
+    /// Hands on what one rule set counted.
+    pub fn counted(&mut self, counted: Counted<'_>) {
+        match counted.rules {
+            RulesId::Own => self.own(&counted),
+            RulesId::Subscribed(id) => {
+                let reports = reports(counted.counts, counted.examples);
+                self.hub.publish_counts(id, &reports);
+            }
+        }
+    }
+
+    fn own(&mut self, counted: &Counted<'_>) {
+        let Some(processor) = &self.processor else { return };
+        self.hole |= counted.n_dropped > 0;
+        if self.backlog.len() + counted.counts.len() <= BACKLOG_MAX {
+            self.backlog.extend(counted.counts.iter().cloned());
+        } else {
+            self.hole = true;
+        }
+        if self.hole && processor.try_send(Input::Hole).is_ok() {
+            self.hole = false;
+        }
+        if self.backlog.is_empty() {
+            return;
+        }
+        let counts = std::mem::take(&mut self.backlog);
+        if let Err(mpsc::error::TrySendError::Full(Input::Counts(counts))) =
+            processor.try_send(Input::Counts(counts))
+        {
+            self.backlog = counts;
+        }
+    }
+}
+
+/// Counts with the spans that show them. An example goes with the first count of its second that has
+/// breaches: which rule it is of matters less than that it is there.
+fn reports(counts: &[RuleCount], examples: &[Example]) -> Vec<CountReport> {
+    let mut left: Vec<&Example> = examples.iter().collect();
+    let mut reports = Vec::with_capacity(counts.len());
+    for count in counts {
+        let shows = |example: &&Example| {
+            let head = &example.batch.spans[example.span_idx as usize];
+            count.n_breaches > 0 && head.end.as_secs() == count.second
+        };
+        let (mine, others): (Vec<&Example>, Vec<&Example>) = left.into_iter().partition(shows);
+        left = others;
+        let spans: Vec<SpanRef<'_>> = mine
+            .iter()
+            .map(|example| SpanRef { batch: &example.batch, span_idx: example.span_idx })
+            .collect();
+        reports.push(CountReport::new(count.clone(), &spans));
+    }
+    reports
+}

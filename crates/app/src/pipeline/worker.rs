@@ -1,0 +1,192 @@
+//! The thread that owns the [`Core`]: takes batches from the receivers, closes what is due, hands
+//! on what was sampled and counted, and shows its state once a second.
+//!
+//! One thread and no lock: spans meet the stages in the order in which their requests were
+//! acknowledged. The queue in front of it is bounded in requests; the bytes in it are bounded by
+//! the receivers' door, whose charge travels with each batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use spanwise_model::{Batch, SampledSpan, Timestamp};
+use spanwise_otlp::admission::Charge;
+use spanwise_otlp::receiver::{Ingest, Overloaded, ReceiverEvent, RequestMeta};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::core::{Core, RulesId};
+use super::fanout::Fanout;
+use super::remote::compile_subscribed;
+use crate::clock::Clock;
+use crate::telemetry::metrics::{Metrics, ReceiverLabels};
+
+/// Requests that may wait for the worker.
+const QUEUE_REQUESTS: usize = 1_024;
+/// Longest wait for a place in the queue before the client is told to come again.
+const QUEUE_WAIT: Duration = Duration::from_millis(500);
+/// What the client is told to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Requests taken from the queue at once.
+const TAKE_MAX: usize = 64;
+/// Counts are handed on and windows looked at this often.
+const TICK: Duration = Duration::from_millis(250);
+/// State is shown this often.
+const SHOW_EVERY_NS: u64 = 1_000_000_000;
+
+/// One acknowledged request.
+#[derive(Debug)]
+pub struct Work {
+    batch: Batch,
+    /// Pays for the batch until the worker has taken it.
+    charge: Charge,
+}
+
+/// The receivers' end of the queue.
+#[derive(Debug)]
+pub struct Queue {
+    work: mpsc::Sender<Work>,
+    metrics: Metrics,
+}
+
+/// Shows the state of the core to the rest of the process. Called once a second and at the end.
+pub type Show = Box<dyn FnMut(&Core, Timestamp, bool) + Send>;
+
+/// What the worker needs.
+pub struct Worker {
+    /// The stages.
+    pub core: Core,
+    /// The clock.
+    pub clock: Clock,
+    /// Where sampled spans and counts go.
+    pub fanout: Fanout,
+    /// Shows the state.
+    pub show: Show,
+    /// The hub's revision that the core's rule sets reflect.
+    pub revision: u64,
+}
+
+/// Both ends of the queue.
+pub fn queue(metrics: Metrics) -> (Arc<Queue>, mpsc::Receiver<Work>) {
+    let (work, receiver) = mpsc::channel(QUEUE_REQUESTS);
+    (Arc::new(Queue { work, metrics }), receiver)
+}
+
+impl Ingest for Queue {
+    fn submit(
+        &self,
+        batch: Batch,
+        _meta: RequestMeta,
+        charge: Charge,
+    ) -> BoxFuture<'_, Result<(), Overloaded>> {
+        async move {
+            let sent = self.work.send_timeout(Work { batch, charge }, QUEUE_WAIT).await;
+            sent.map_err(|_| Overloaded { retry_after: RETRY_AFTER })
+        }
+        .boxed()
+    }
+
+    fn record(&self, event: ReceiverEvent) {
+        match event {
+            ReceiverEvent::Spans { protocol, outcome, n_spans } => {
+                let labels =
+                    ReceiverLabels { protocol: protocol.as_str(), outcome: outcome.as_str() };
+                self.metrics.receiver_spans.get_or_create(&labels).inc_by(n_spans);
+            }
+            ReceiverEvent::Request { protocol, outcome, wire_bytes, .. } => {
+                let labels =
+                    ReceiverLabels { protocol: protocol.as_str(), outcome: outcome.as_str() };
+                self.metrics.receiver_bytes.get_or_create(&labels).inc_by(wire_bytes);
+                self.metrics.receiver_requests.get_or_create(&labels).inc();
+            }
+            ReceiverEvent::Connection { protocol, peer, end } => {
+                let labels = ReceiverLabels { protocol: protocol.as_str(), outcome: end.as_str() };
+                self.metrics.receiver_connections.get_or_create(&labels).inc();
+                warn!(%peer, protocol = protocol.as_str(), end = end.as_str(), "connection ended badly");
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Works until every sender of the queue is gone, then closes what is open. Runs on its own
+    /// thread with its own runtime.
+    pub async fn run(mut self, mut work: mpsc::Receiver<Work>) {
+        let mut taken = Vec::with_capacity(TAKE_MAX);
+        let mut sampled = Vec::new();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut show_next = Timestamp::default();
+        loop {
+            tokio::select! {
+                n = work.recv_many(&mut taken, TAKE_MAX) => {
+                    if n == 0 {
+                        break;
+                    }
+                    for Work { batch, charge } in taken.drain(..) {
+                        self.core.batch(batch, self.clock.now(), &mut sampled);
+                        drop(charge);
+                    }
+                    self.fanout.sampled(&mut sampled, self.core.sites(), self.clock.now());
+                }
+                _ = tick.tick() => {
+                    let now = self.clock.now();
+                    self.follow_subscribers();
+                    self.core.tick(now, &mut sampled);
+                    self.hand_on(&mut sampled, now);
+                    if now >= show_next {
+                        show_next = now.plus_ns(SHOW_EVERY_NS);
+                        (self.show)(&self.core, now, false);
+                    }
+                }
+            }
+        }
+        let now = self.clock.now();
+        let open = self.core.assembler().stats();
+        info!(n_traces = open.n_open_traces, n_spans = open.n_open_spans, "closing open traces");
+        self.core.drain(now, &mut sampled);
+        self.hand_on(&mut sampled, now);
+        (self.show)(&self.core, now, true);
+    }
+
+    /// Counts for exactly the rules that subscribers want counted now.
+    fn follow_subscribers(&mut self) {
+        let revision = self.fanout.hub.revision();
+        if revision == self.revision {
+            return;
+        }
+        self.revision = revision;
+        let wanted = self.fanout.hub.rule_sets();
+        let known = self.core.rule_sets();
+        for id in &known {
+            let is_wanted = wanted.iter().any(|set| RulesId::Subscribed(set.id) == *id);
+            if *id != RulesId::Own && !is_wanted {
+                self.core.remove_rules(*id);
+            }
+        }
+        for set in wanted.iter().filter(|set| !known.contains(&RulesId::Subscribed(set.id))) {
+            match compile_subscribed(&set.yaml) {
+                Ok(rules) => self.core.add_rules(RulesId::Subscribed(set.id), rules),
+                // They passed the same check when the subscription was opened.
+                Err(error) => warn!(%error, "rules of a subscriber cannot be compiled"),
+            }
+        }
+    }
+
+    fn hand_on(
+        &mut self,
+        sampled: &mut Vec<SampledSpan>,
+        now: Timestamp,
+    ) {
+        self.fanout.sampled(sampled, self.core.sites(), now);
+        let fanout = &mut self.fanout;
+        self.core.counted(|counted| fanout.counted(counted));
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("core", &self.core.counters()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! Builds the parts of a running process, each from the one it feeds.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use spanwise_analyzer::rules::RuleWindows;
+use spanwise_api::{ApiState, Hosts, router};
+use spanwise_otlp::admission::Admission;
+use spanwise_otlp::exporter;
+use spanwise_otlp::receiver::{self, Intake, grpc, http};
+use spanwise_otlp::sampled_spans::{Hub, HubConfig, Service};
+use spanwise_otlp::transport::{Endpoint, Shutdown};
+use spanwise_scaler::Scaler;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use super::spawn::{Spawner, shared};
+use super::{State, backends};
+use crate::clock::Clock;
+use crate::config::{Config, ForwardProtocol};
+use crate::pipeline::core::{self, Core};
+use crate::pipeline::fanout::Fanout;
+use crate::pipeline::forward::{Forwarder, Forwarders};
+use crate::pipeline::inspector::Inspector;
+use crate::pipeline::processor::{Input, Processor, QUEUE_MAX};
+use crate::pipeline::remote::{Account, Remote, compile_subscribed, rules_text};
+use crate::pipeline::worker::{Worker, queue};
+
+/// Name of the stage before which the destinations are told to finish.
+pub const OUTLETS: &str = "destinations";
+/// Share of the memory limit for requests in flight.
+const IN_FLIGHT_PERCENT: u64 = 25;
+/// Requests that may wait for it.
+const WAITING_BYTES: u64 = 32 << 20;
+/// Share of the memory limit for received spans in a processor.
+const INSPECT_PERCENT: u64 = 25;
+/// Batches of the stream that may wait for the inspector.
+const STREAM_QUEUE: usize = 64;
+
+/// Collects stages, sinks first.
+pub struct Parts<'a> {
+    /// Settings.
+    pub config: &'a Config,
+    /// The clock.
+    pub clock: Clock,
+    /// What is shown.
+    pub state: &'a Arc<State>,
+    /// Runs connections.
+    pub spawner: &'a Arc<Spawner>,
+    /// Stages so far, sinks first.
+    pub stages: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+impl Parts<'_> {
+    /// The processor; returns where counts go.
+    pub async fn processor(&mut self) -> Result<mpsc::Sender<Input>> {
+        let orchestrator = backends::build(&self.config.backends).await?;
+        let windows = RuleWindows::new(Arc::clone(&self.config.rules));
+        let scaler = Scaler::new(self.config.scaler.clone(), self.clock.now());
+        let (processor, targets) = Processor::new(
+            windows,
+            scaler,
+            orchestrator,
+            self.state.records.clone(),
+            self.clock,
+            self.state.metrics.clone(),
+        );
+        self.state.follow_targets(targets);
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        self.stages.push(("processor", tokio::spawn(processor.run(receiver))));
+        Ok(sender)
+    }
+
+    /// The subscription of a processor to a sampler.
+    pub fn remote(
+        &mut self,
+        sampler: &str,
+        processor: mpsc::Sender<Input>,
+    ) -> Result<watch::Receiver<Account>> {
+        let endpoint = Endpoint::parse(sampler, exporter::Protocol::Grpc.default_port())
+            .with_context(|| format!("--sampler {sampler}"))?;
+        let (spans, received) = mpsc::channel(STREAM_QUEUE);
+        let state = Arc::clone(self.state);
+        let inspector = Inspector::new(
+            (self.config.memory_limit / 100 * INSPECT_PERCENT) as usize,
+            self.state.records.clone(),
+            self.clock,
+            Box::new(move |sites, statistics, now| state.show_inspected(sites, statistics, now)),
+        );
+        self.stages.push(("inspector", tokio::spawn(inspector.run(received))));
+        let (account, shown) = watch::channel(Account::default());
+        let rules = rules_text(&self.config.raw_scaler)?;
+        let remote =
+            Remote { endpoint, rules, processor, spans, account, spawn: shared(self.spawner) };
+        self.stages.push(("subscription", tokio::spawn(remote.run())));
+        Ok(shown)
+    }
+
+    /// Destinations, worker and receivers.
+    pub fn receiving(
+        &mut self,
+        (grpc_listener, http_listener): (TcpListener, TcpListener),
+        processor: Option<mpsc::Sender<Input>>,
+        receivers: Shutdown,
+        outlets: Shutdown,
+        ready: watch::Receiver<bool>,
+    ) -> Result<()> {
+        let forward = self.forward(&outlets)?;
+        let epoch = self.clock.started_at().as_ns();
+        let hub = Hub::new(HubConfig { epoch, ..HubConfig::default() });
+        let work = self.worker(Arc::clone(&hub), forward, processor)?;
+        let in_flight = self.config.memory_limit / 100 * IN_FLIGHT_PERCENT;
+        let admission = Admission::new(in_flight, WAITING_BYTES);
+        let intake = Intake::new(
+            receiver::Config::default(),
+            admission,
+            work,
+            shared(self.spawner),
+        );
+        let intake = Arc::new(intake);
+        let check = Arc::new(|rules: &str| {
+            compile_subscribed(rules).map(drop).map_err(|error| error.to_string())
+        });
+        let service = Service::new(hub, check);
+        let server = Arc::new(grpc::Server::new(Arc::clone(&intake), Some(service), ready));
+        let grpc = tokio::spawn(server.serve(grpc_listener, receivers.clone()));
+        self.stages.push(("receiver grpc", grpc));
+        let http = tokio::spawn(http::serve(http_listener, intake, receivers));
+        self.stages.push(("receiver http", http));
+        Ok(())
+    }
+
+    fn forward(&mut self, outlets: &Shutdown) -> Result<Forwarders> {
+        let mut forwarders = Vec::new();
+        for (idx, forward) in self.config.forward.iter().enumerate() {
+            let protocol = match forward.protocol {
+                ForwardProtocol::Grpc => exporter::Protocol::Grpc,
+                ForwardProtocol::HttpProtobuf => exporter::Protocol::HttpProtobuf,
+            };
+            let endpoint = Endpoint::parse(&forward.endpoint, protocol.default_port())
+                .with_context(|| format!("forward[{idx}].endpoint"))?;
+            let mut config = exporter::Config::new(endpoint, protocol);
+            if forward.gzip {
+                config.compression = spanwise_otlp::transport::Compression::Gzip;
+            }
+            config.queue_bytes_max = forward.queue_bytes as usize;
+            config.seed = self.config.sampler.seed.wrapping_add(idx as u64);
+            let (exporter, driver) = exporter::exporter(config, shared(self.spawner));
+            self.stages.push((OUTLETS, tokio::spawn(driver.run(outlets.clone()))));
+            forwarders.push(Forwarder { exporter, stamp: forward.stamp });
+        }
+        Ok(Forwarders(forwarders))
+    }
+
+    fn worker(
+        &mut self,
+        hub: Arc<Hub>,
+        forward: Forwarders,
+        processor: Option<mpsc::Sender<Input>>,
+    ) -> Result<Arc<dyn receiver::Ingest>> {
+        let mut core = Core::new(core::Config {
+            sampler: self.config.sampler,
+            assembler: self.config.assembler,
+            rules: Arc::clone(&self.config.rules),
+        })?;
+        self.state.restore(&mut core, self.clock.now());
+        let fanout = Fanout {
+            hub,
+            records: self.state.records.clone(),
+            forward,
+            processor,
+            metrics: self.state.metrics.clone(),
+            backlog: Vec::new(),
+            hole: false,
+        };
+        let state = Arc::clone(self.state);
+        let show = Box::new(move |core: &Core, now, last| state.show(core, now, last));
+        let worker = Worker { core, clock: self.clock, fanout, show, revision: 0 };
+        let (queue, work) = queue(self.state.metrics.clone());
+        self.stages.push(("worker", tokio::spawn(on_own_thread(worker, work)?)));
+        Ok(queue)
+    }
+}
+
+/// Runs the worker on a thread of its own; the future ends when the thread has.
+fn on_own_thread(
+    worker: Worker,
+    work: mpsc::Receiver<crate::pipeline::worker::Work>,
+) -> Result<impl Future<Output = ()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let thread = std::thread::Builder::new()
+        .name("worker".to_owned())
+        .spawn(move || runtime.block_on(worker.run(work)))?;
+    Ok(async move {
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        if !matches!(joined.await, Ok(Ok(()))) {
+            error!("worker panicked; restart the process");
+        }
+    })
+}
+
+/// Serves the API until it is told to stop.
+pub async fn api(
+    listener: TcpListener,
+    state: Arc<State>,
+    insecure: bool,
+    mut stop: watch::Receiver<bool>,
+) {
+    let feed = state.records.feed().clone();
+    let api = ApiState::new(state.snapshots(), feed, Arc::clone(&state.registry));
+    let hosts = if insecure { Hosts::any() } else { Hosts::loopback(&[]) };
+    let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+    let served = axum::serve(listener, router(api, hosts)).with_graceful_shutdown(stopped).await;
+    if let Err(error) = served {
+        error!(%error, "api failed");
+    }
+}

@@ -1,0 +1,311 @@
+//! What the process shows of itself: the picture behind the API, the metrics, and the models on
+//! disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use spanwise_analyzer::statistics::Statistics;
+use spanwise_api::{
+    Check, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts,
+};
+use spanwise_model::{CallSites, SiteStats, Timestamp};
+use spanwise_sampler::{Budget, Profile};
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use super::{Addresses, Role};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::persist;
+use crate::pipeline::core::Core;
+use crate::pipeline::records::Records;
+use crate::telemetry::metrics::{Metrics, ReasonLabel, ReceiverLabels};
+
+/// Models are written this often: after a crash at most this much learning is lost.
+const SAVE_EVERY_NS: u64 = 30 * 1_000_000_000;
+/// Name of the file with the models.
+const MODELS: &str = "models.spanwise";
+/// Names under which requests arrive.
+const PROTOCOLS: [&str; 3] = ["grpc", "http_protobuf", "http_json"];
+
+/// What is open in the trace window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Open traces.
+    pub n_open_traces: u64,
+    /// Spans in them.
+    pub n_open_spans: u64,
+}
+
+/// Shared by everything that shows something.
+#[derive(Debug)]
+pub struct State {
+    /// Decisions, anomalies, events.
+    pub records: Records,
+    /// The families.
+    pub metrics: Metrics,
+    /// Prints the families.
+    pub registry: Arc<Registry>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    base: Status,
+    budget_share: Option<f64>,
+    models: Option<PathBuf>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    in_flight: InFlight,
+    targets: Option<watch::Receiver<Vec<TargetStatus>>>,
+    saved: Timestamp,
+    n_evicted: u64,
+    n_full: u64,
+    stopping: bool,
+}
+
+impl State {
+    /// The state of a process that starts now; opens the decision log.
+    pub fn open(config: &Config, role: &Role, clock: Clock, at: Addresses) -> Result<Arc<Self>> {
+        let started = clock.started_at();
+        let records = match &config.data_dir {
+            Some(dir) => Records::open(dir, started)?,
+            None => Records::in_memory(started),
+        };
+        let (metrics, registry) = Metrics::register();
+        let budget_share = match config.sampler.budget {
+            Budget::Share(share) => Some(share),
+            Budget::PerSecond(_) => None,
+        };
+        let base = base(config, role, started, at, budget_share);
+        let snapshot = Arc::new(Snapshot { status: base.clone(), ..Snapshot::default() });
+        Ok(Arc::new(Self {
+            records,
+            metrics,
+            registry: Arc::new(registry),
+            snapshot: watch::Sender::new(snapshot),
+            base,
+            budget_share,
+            models: config.data_dir.as_ref().map(|dir| dir.join(MODELS)),
+            inner: Mutex::default(),
+        }))
+    }
+
+    /// Follows the picture.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// What was open in the trace window when it was last shown.
+    pub fn in_flight(&self) -> InFlight {
+        self.inner.lock().in_flight
+    }
+
+    /// The process is about to stop: readiness goes.
+    pub fn stopping(&self) {
+        self.inner.lock().stopping = true;
+        let mut picture = Snapshot::clone(&self.snapshot.borrow());
+        picture.status.checks.push(stopping());
+        self.snapshot.send_replace(Arc::new(picture));
+    }
+
+    /// Names where the processor shows what it saw of the targets.
+    pub fn follow_targets(&self, targets: watch::Receiver<Vec<TargetStatus>>) {
+        self.inner.lock().targets = Some(targets);
+    }
+
+    /// Reads the models back, if there are any. What cannot be read is left alone and learnt anew.
+    pub fn restore(&self, core: &mut Core, now: Timestamp) {
+        let Some(path) = &self.models else { return };
+        match persist::read(path) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => {
+                if let Err(error) = core.restore(&bytes, now) {
+                    warn!(%error, path = %path.display(), "models cannot be used; learning anew");
+                }
+            }
+            Err(error) => warn!(%error, "models cannot be read; learning anew"),
+        }
+    }
+
+    /// Shows the core, and writes its models when that is due or `last`.
+    pub fn show(&self, core: &Core, now: Timestamp, last: bool) {
+        self.count(core);
+        let mut stats = Vec::new();
+        core.statistics().snapshot(now, &mut stats);
+        let model = |id| core.sampler().site(id).map(|view| model_state(&view));
+        let sites = picture_sites(core.sites(), stats, model);
+        let mut status = self.base.clone();
+        let counters = core.counters();
+        let open = core.assembler().stats();
+        let sampler = core.sampler().stats();
+        status.at = now;
+        status.memory_bytes = open.bytes + sampler.heap_bytes;
+        status.spans = SpanCounts {
+            accepted: counters.n_spans,
+            rejected: self.n_spans("rejected"),
+            invalid_time: counters.n_invalid_time,
+            kept: counters.n_kept_early + counters.n_kept_late,
+            missed: 0,
+        };
+        status.traces = TraceCounts {
+            open: open.n_open_traces,
+            closed: counters.n_traces,
+            evicted: open.n_closed_evicted,
+        };
+        status.n_sites = core.sites().len() as u64;
+        status.n_sites_ready = sampler.n_warm;
+        let overflow = core.sites().overflow_names();
+        status.overflow = overflow.map(|(name, count)| (name.to_owned(), count)).collect();
+        self.publish(status, sites);
+        self.save(core, now, last);
+    }
+
+    /// Shows what a processor inspected.
+    pub fn show_inspected(&self, sites: &CallSites, statistics: &Statistics, now: Timestamp) {
+        let mut stats = Vec::new();
+        statistics.snapshot(now, &mut stats);
+        let mut status = self.base.clone();
+        status.at = now;
+        status.n_sites = sites.len() as u64;
+        self.publish(status, picture_sites(sites, stats, |_| None));
+    }
+
+    fn publish(&self, mut status: Status, sites: Vec<Site>) {
+        {
+            let inner = self.inner.lock();
+            if let Some(targets) = &inner.targets {
+                status.targets.clone_from(&targets.borrow());
+            }
+            if inner.stopping {
+                status.checks.push(stopping());
+            }
+        }
+        self.snapshot.send_replace(Arc::new(Snapshot {
+            status,
+            sites: sites.into(),
+            anomalies: self.records.anomalies(),
+            decisions: self.records.decisions(),
+        }));
+    }
+
+    fn count(&self, core: &Core) {
+        let open = core.assembler().stats();
+        let sampler = core.sampler().stats();
+        let metrics = &self.metrics;
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.open_traces.set(gauge(open.n_open_traces));
+        metrics.open_bytes.set(gauge(open.bytes));
+        metrics.call_sites.set(gauge(core.sites().len() as u64));
+        let n_sites = core.sites().len().max(1) as f64;
+        metrics.model_ready.set((sampler.n_warm as f64 / n_sites).min(1.0));
+        if let Some(share) = self.budget_share {
+            metrics.sampler_budget_ratio.set(sampler.kept_share() / share);
+        }
+        let mut inner = self.inner.lock();
+        inner.in_flight =
+            InFlight { n_open_traces: open.n_open_traces, n_open_spans: open.n_open_spans };
+        let mut dropped = |reason, total: u64, seen: &mut u64| {
+            let counter = metrics.traces_dropped.get_or_create(&ReasonLabel { reason });
+            counter.inc_by(total - *seen);
+            *seen = total;
+        };
+        let Inner { n_evicted, n_full, .. } = &mut *inner;
+        dropped("evicted", open.n_closed_evicted, n_evicted);
+        dropped("full", open.n_closed_full, n_full);
+    }
+
+    fn n_spans(&self, outcome: &'static str) -> u64 {
+        let count = |protocol: &&'static str| {
+            let labels = ReceiverLabels { protocol, outcome };
+            self.metrics.receiver_spans.get_or_create(&labels).get()
+        };
+        PROTOCOLS.iter().map(count).sum()
+    }
+
+    /// Writes the models on this thread: they are a few megabytes at most, and the queue in front of
+    /// the worker bridges the pause.
+    fn save(&self, core: &Core, now: Timestamp, last: bool) {
+        let Some(path) = &self.models else { return };
+        {
+            let mut inner = self.inner.lock();
+            if inner.saved.0 == 0 {
+                inner.saved = now;
+            }
+            if !last && now.since(inner.saved) < SAVE_EVERY_NS {
+                return;
+            }
+            inner.saved = now;
+        }
+        let mut bytes = Vec::new();
+        core.snapshot(&mut bytes);
+        if let Err(error) = persist::replace(path, &bytes) {
+            error!(%error, "models could not be saved");
+        }
+    }
+}
+
+fn base(
+    config: &Config,
+    role: &Role,
+    started: Timestamp,
+    at: Addresses,
+    budget: Option<f64>,
+) -> Status {
+    let listening = |name: &str, addr: Option<std::net::SocketAddr>| {
+        addr.map(|addr| Check { name: name.to_owned(), ok: true, detail: addr.to_string() })
+    };
+    let checks = [listening("receiver grpc", at.otlp_grpc), listening("receiver http", at.otlp_http)];
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        role: match role {
+            Role::All => "all",
+            Role::Sampler => "sampler",
+            Role::Processor { .. } => "processor",
+        }
+        .to_owned(),
+        profile: match config.sampler.profile {
+            Profile::Default => "default",
+            Profile::Scale(_) => "scale",
+        }
+        .to_owned(),
+        mode: config.scaler.mode,
+        at: started,
+        started,
+        checks: checks.into_iter().flatten().collect(),
+        data_dir: config.data_dir.as_ref().map(|dir| dir.display().to_string()),
+        memory_bytes_max: config.memory_limit,
+        budget,
+        ..Status::default()
+    }
+}
+
+fn stopping() -> Check {
+    let detail = "draining what is in flight".to_owned();
+    Check { name: "not stopping".to_owned(), ok: false, detail }
+}
+
+fn picture_sites(
+    sites: &CallSites,
+    mut stats: Vec<SiteStats>,
+    model: impl Fn(spanwise_model::CallSiteId) -> Option<ModelState>,
+) -> Vec<Site> {
+    stats.sort_by_key(|stats| stats.site);
+    let find = |id| stats.binary_search_by_key(&id, |stats| stats.site).ok().map(|idx| stats[idx].clone());
+    sites
+        .iter()
+        .map(|(id, site)| Site { site: Arc::clone(site), stats: find(id), model: model(id) })
+        .collect()
+}
+
+fn model_state(view: &spanwise_sampler::SiteView) -> ModelState {
+    ModelState {
+        ready: view.state != spanwise_sampler::SiteState::Cold,
+        n_spans: view.n_spans,
+        median_ns: view.self_time.median_ns,
+        p99_ns: view.self_time.p99_ns,
+        window_age_ns: view.last_seen.since(view.first_seen),
+    }
+}
