@@ -92,14 +92,17 @@ impl Charge {
         self.bytes
     }
 
+    /// Refuses what could never be granted, whoever holds what now: `bytes` in all.
+    pub fn check_possible(&self, bytes: u64) -> Result<(), Full> {
+        let total = self.shared.total;
+        if bytes > total { Err(Full::Never { needed: bytes, total }) } else { Ok(()) }
+    }
+
     /// Takes `more` bytes, waiting at most two seconds. On error the charge stays as it was.
     pub async fn grow(&mut self, more: u64) -> Result<(), Full> {
         let needed = self.bytes.saturating_add(more);
-        let total = self.shared.total;
-        let never = Full::Never { needed, total };
-        if needed > total {
-            return Err(never);
-        }
+        self.check_possible(needed)?;
+        let never = Full::Never { needed, total: self.shared.total };
         let Ok(permits) = u32::try_from(more) else { return Err(never) };
         if let Ok(taken) = self.shared.free.try_acquire_many(permits) {
             taken.forget();
@@ -207,17 +210,17 @@ mod tests {
         holder.grow(100).await.unwrap();
 
         let mut patient = admission.charge();
-        let waiting = patient.grow(40);
-        let mut waiting = std::pin::pin!(waiting);
-        assert!(waiting.as_mut().now_or_never().is_none());
-        assert_eq!(admission.waiting_bytes(), 40);
-        // No seat is left for 20 more bytes: refused without waiting.
-        let mut late = admission.charge();
-        let refused = late.grow(20);
-        assert_eq!(refused.now_or_never(), Some(Err(Full::Busy)));
+        {
+            let mut waiting = std::pin::pin!(patient.grow(40));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            assert_eq!(admission.waiting_bytes(), 40);
+            // No seat is left for 20 more bytes: refused without waiting.
+            let mut late = admission.charge();
+            assert_eq!(late.grow(20).now_or_never(), Some(Err(Full::Busy)));
 
-        holder.release(40);
-        waiting.await.unwrap();
+            holder.release(40);
+            waiting.await.unwrap();
+        }
         assert_eq!(admission.waiting_bytes(), 0);
         assert_eq!(patient.bytes(), 40);
     }

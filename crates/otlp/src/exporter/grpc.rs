@@ -61,18 +61,18 @@ impl GrpcClient {
         let limits = ChannelLimits { timeout: config.timeout, reply_bytes_max: REPLY_BYTES_MAX };
         let channel = match self.channel.take() {
             Some(channel) => channel,
-            None => Channel::connect(&config.endpoint, limits, spawn).await.map_err(no_channel)?,
+            None => Channel::connect(&config.endpoint, limits, spawn)
+                .await
+                .map_err(|error| no_channel(&error))?,
         };
         Ok(self.channel.insert(channel))
     }
 }
 
-fn no_channel(error: ChannelError) -> ExportError {
+fn no_channel(error: &ChannelError) -> ExportError {
     let message = error.to_string();
     match error {
-        ChannelError::Connect(ref error) if error.is_permanent() => {
-            ExportError::Permanent { message }
-        }
+        ChannelError::Connect(error) if error.is_permanent() => ExportError::Permanent { message },
         // The other side may be starting, or being replaced.
         _ => ExportError::Retryable { message, after: None },
     }

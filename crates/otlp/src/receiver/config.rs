@@ -32,7 +32,7 @@ impl Default for Config {
             n_connections_per_peer_max: 64,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
         }
     }
 }

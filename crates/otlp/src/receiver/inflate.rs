@@ -26,7 +26,7 @@ pub(super) struct Inflater {
 }
 
 enum Decoder {
-    Gzip(MultiGzDecoder<io::Cursor<Bytes>>),
+    Gzip(Box<MultiGzDecoder<io::Cursor<Bytes>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, io::Cursor<Bytes>>>),
 }
 
@@ -42,7 +42,7 @@ impl Inflater {
         let input = io::Cursor::new(bytes);
         let (decoder, window_bytes_max) = match compression {
             Compression::Identity => return Ok(None),
-            Compression::Gzip => (Decoder::Gzip(MultiGzDecoder::new(input)), 32 << 10),
+            Compression::Gzip => (Decoder::Gzip(Box::new(MultiGzDecoder::new(input))), 32 << 10),
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;

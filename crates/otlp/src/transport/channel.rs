@@ -138,8 +138,9 @@ impl Channel {
         message: Message,
     ) -> Result<Replies, RpcStatus> {
         let request = self.request(path, headers)?;
-        let mut send = self.send.clone().ready().await.map_err(broken)?;
-        let (response, mut body) = send.send_request(request, false).map_err(broken)?;
+        let mut send = self.send.clone().ready().await.map_err(|error| broken(&error))?;
+        let (response, mut body) =
+            send.send_request(request, false).map_err(|error| broken(&error))?;
         let prefix = frame::prefix(message.payload.len(), message.compressed);
         // A server may answer before it has read everything, and then does not read on: whatever
         // comes first decides.
@@ -160,7 +161,7 @@ impl Channel {
         let Ok(answered) = answered.await else {
             return Err(RpcStatus::new(Code::DeadlineExceeded, "no answer in time"));
         };
-        let (head, body) = answered.map_err(broken)?.into_parts();
+        let (head, body) = answered.map_err(|error| broken(&error))?.into_parts();
         if head.status != http::StatusCode::OK {
             let code = Code::from_http(head.status.as_u16());
             return Err(RpcStatus::new(code, format!("http status {}", head.status)));
@@ -210,7 +211,7 @@ impl Replies {
     }
 
     async fn end(&mut self) -> Result<Option<Bytes>, RpcStatus> {
-        let trailers = self.messages.trailers().await.map_err(broken)?;
+        let trailers = self.messages.trailers().await.map_err(|error| broken(&error))?;
         let status = trailers.as_ref().and_then(RpcStatus::from_headers);
         match status.or(self.early.take()) {
             Some(status) if status.code == Code::Ok => Ok(None),
@@ -220,7 +221,7 @@ impl Replies {
     }
 }
 
-fn broken(error: h2::Error) -> RpcStatus {
+fn broken(error: &h2::Error) -> RpcStatus {
     // gRPC's table: a refused stream and a lost connection were not carried out.
     let code = match error.reason() {
         Some(h2::Reason::CANCEL) => Code::Cancelled,
@@ -243,6 +244,6 @@ fn reply_error(error: ReadError) -> RpcStatus {
         ReadError::Truncated => RpcStatus::new(Code::Unavailable, "reply ended inside a message"),
         ReadError::Full(full) => RpcStatus::new(Code::ResourceExhausted, full.to_string()),
         ReadError::TooSlow => RpcStatus::new(Code::DeadlineExceeded, "reply came too slowly"),
-        ReadError::Broken(error) => broken(error),
+        ReadError::Broken(error) => broken(&error),
     }
 }

@@ -81,6 +81,10 @@ impl Messages {
         if u64::from(n_bytes) > self.limit {
             return Err(ReadError::TooLarge { n_bytes: n_bytes.into(), limit: self.limit });
         }
+        if let Some(charge) = &charge {
+            // Told at once, not after the client has sent what will be refused anyway.
+            charge.check_possible(n_bytes.into()).map_err(ReadError::Full)?;
+        }
         let payload = self.payload(n_bytes as usize, charge).await?;
         Ok(Some(Message { compressed: flags == 1, payload }))
     }

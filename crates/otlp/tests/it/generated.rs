@@ -7,10 +7,10 @@ pub mod sampled_spans_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
-    use tonic::codegen::*;
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     #[derive(Debug, Clone)]
     pub struct SampledSpansClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -38,14 +38,13 @@ pub mod sampled_spans_client {
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             SampledSpansClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -90,21 +89,13 @@ pub mod sampled_spans_client {
             tonic::Response<tonic::codec::Streaming<crate::messages::SampledBatch>>,
             tonic::Status,
         > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/spanwise.v1.SampledSpans/Subscribe",
-            );
+            let path = http::uri::PathAndQuery::from_static("/spanwise.v1.SampledSpans/Subscribe");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("spanwise.v1.SampledSpans", "Subscribe"));
+            req.extensions_mut().insert(GrpcMethod::new("spanwise.v1.SampledSpans", "Subscribe"));
             self.inner.server_streaming(req, path, codec).await
         }
     }
@@ -116,7 +107,7 @@ pub mod sampled_spans_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value,
+        clippy::let_unit_value
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with SampledSpansServer.
@@ -125,8 +116,7 @@ pub mod sampled_spans_server {
         /// Server streaming response type for the Subscribe method.
         type SubscribeStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<crate::messages::SampledBatch, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         /// Streams what is sampled from now on. The first batch comes at once and may be empty: it tells
         /// the epoch and the position. Later ones come when there is something to say, and every few
@@ -157,10 +147,7 @@ pub mod sampled_spans_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -215,17 +202,14 @@ pub mod sampled_spans_server {
                 "/spanwise.v1.SampledSpans/Subscribe" => {
                     #[allow(non_camel_case_types)]
                     struct SubscribeSvc<T: SampledSpans>(pub Arc<T>);
-                    impl<
-                        T: SampledSpans,
-                    > tonic::server::ServerStreamingService<
-                        crate::messages::SubscribeRequest,
-                    > for SubscribeSvc<T> {
+                    impl<T: SampledSpans>
+                        tonic::server::ServerStreamingService<crate::messages::SubscribeRequest>
+                        for SubscribeSvc<T>
+                    {
                         type Response = crate::messages::SampledBatch;
                         type ResponseStream = T::SubscribeStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<crate::messages::SubscribeRequest>,
@@ -259,25 +243,16 @@ pub mod sampled_spans_server {
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }

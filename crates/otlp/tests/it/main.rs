@@ -6,7 +6,19 @@ mod decode;
 mod differential;
 mod encode;
 mod generate;
+#[allow(warnings, clippy::all, clippy::pedantic, reason = "generated code")]
+mod generated;
 mod limits;
+#[allow(warnings, clippy::all, clippy::pedantic, reason = "generated code")]
+#[path = "../../src/sampled_spans/generated.rs"]
+mod messages;
 mod oracle;
 mod replay;
+mod requests;
 mod sample;
+mod shell;
+mod shell_abuse;
+mod shell_export;
+mod shell_grpc;
+mod shell_http;
+mod shell_stream;

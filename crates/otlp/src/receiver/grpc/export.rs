@@ -60,20 +60,18 @@ async fn read(
     intake.check_door()?;
     let limit = intake.config.limits.request_bytes;
     let mut messages = Messages::new(body, limit, Some(intake.config.pace()));
-    let refusal = |error| refusal_of(error, intake);
+    let refusal = |error| refusal_of(&error, intake);
     let message = messages.next(Some(charge)).await.map_err(refusal)?;
     let more = messages.next(Some(charge)).await.map_err(refusal)?;
-    match (message, more) {
-        (Some(message), None) => Ok(message),
-        _ => {
-            let text = "a request is exactly one message";
-            Err(Some(Refusal::new(RefusalKind::Undecodable, text)))
-        }
+    if let (Some(message), None) = (message, more) {
+        return Ok(message);
     }
+    let text = "a request is exactly one message";
+    Err(Some(Refusal::new(RefusalKind::Undecodable, text)))
 }
 
-fn refusal_of(error: ReadError, intake: &Intake) -> Option<Refusal> {
-    Some(match error {
+fn refusal_of(error: &ReadError, intake: &Intake) -> Option<Refusal> {
+    Some(match *error {
         ReadError::TooLarge { n_bytes, limit } => Refusal::too_large(n_bytes, limit),
         ReadError::BadFlags => {
             Refusal::new(RefusalKind::Undecodable, "message flags are not grpc's")

@@ -16,13 +16,12 @@ use tokio::net::TcpStream;
 
 use crate::receiver::port::ConnectionEnd;
 
-/// Counts of one connection.
+/// Counts of one connection: requests under way, requests begun, bytes read.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    n_in_flight: AtomicU32,
-    n_requests: AtomicU64,
-    /// Bytes read from the socket.
-    n_bytes: AtomicU64,
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// A request under way.
@@ -36,15 +35,15 @@ pub(super) struct Counted {
 
 impl InFlight {
     pub(super) fn new(activity: &Arc<Activity>) -> Self {
-        activity.n_in_flight.fetch_add(1, Ordering::Relaxed);
-        activity.n_requests.fetch_add(1, Ordering::Relaxed);
+        activity.in_flight.fetch_add(1, Ordering::Relaxed);
+        activity.requests.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(activity))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.n_in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -62,8 +61,8 @@ impl Activity {
         let mut seen = (0, 0);
         loop {
             tokio::time::sleep(tick).await;
-            let n_bytes = self.n_bytes.load(Ordering::Relaxed);
-            let n_requests = self.n_requests.load(Ordering::Relaxed);
+            let n_bytes = self.bytes.load(Ordering::Relaxed);
+            let n_requests = self.requests.load(Ordering::Relaxed);
             if self.is_busy() || n_requests != seen.0 {
                 seen = (n_requests, n_bytes);
                 (n_header_ticks, n_idle_ticks) = (0, 0);
@@ -89,7 +88,7 @@ impl Activity {
         let mut seen = 0;
         while n_idle_ticks < N_TICKS {
             tokio::time::sleep(idle_timeout / N_TICKS).await;
-            let n_requests = self.n_requests.load(Ordering::Relaxed);
+            let n_requests = self.requests.load(Ordering::Relaxed);
             let idle = !self.is_busy() && n_requests == seen;
             n_idle_ticks = if idle { n_idle_ticks + 1 } else { 0 };
             seen = n_requests;
@@ -98,7 +97,7 @@ impl Activity {
     }
 
     fn is_busy(&self) -> bool {
-        self.n_in_flight.load(Ordering::Relaxed) > 0
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -121,7 +120,7 @@ impl AsyncRead for Counted {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         let n = buf.filled().len() - before;
-        self.activity.n_bytes.fetch_add(n as u64, Ordering::Relaxed);
+        self.activity.bytes.fetch_add(n as u64, Ordering::Relaxed);
         polled
     }
 }

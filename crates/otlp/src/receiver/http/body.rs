@@ -45,13 +45,15 @@ impl<'i> Reader<'i> {
     /// The whole body and what it was charged with.
     pub(super) async fn read(&mut self) -> Result<(Bytes, Charge), Refusal> {
         let limit = self.intake.config.limits.request_bytes;
-        self.check(self.declared_bytes.unwrap_or(0), limit)?;
+        check(self.declared_bytes.unwrap_or(0), limit)?;
         let mut charge = self.intake.admission.charge();
+        let refused = |full| Refusal::full(full, self.intake.retry_after());
+        charge.check_possible(self.declared_bytes.unwrap_or(0)).map_err(refused)?;
         let mut whole = BytesMut::new();
         // Never more than was declared, and never more than what has come allows.
         let declared = self.declared_bytes.unwrap_or(limit) as usize;
         while let Some(piece) = self.piece().await? {
-            self.check(self.n_bytes, limit)?;
+            check(self.n_bytes, limit)?;
             let paid = charge.grow(piece.len() as u64).await;
             paid.map_err(|full| Refusal::full(full, self.intake.retry_after()))?;
             frame::reserve(&mut whole, piece.len(), declared);
@@ -94,8 +96,8 @@ impl<'i> Reader<'i> {
             }
         }
     }
+}
 
-    fn check(&self, n_bytes: u64, limit: u64) -> Result<(), Refusal> {
-        if n_bytes > limit { Err(Refusal::too_large(n_bytes, limit)) } else { Ok(()) }
-    }
+fn check(n_bytes: u64, limit: u64) -> Result<(), Refusal> {
+    if n_bytes > limit { Err(Refusal::too_large(n_bytes, limit)) } else { Ok(()) }
 }
