@@ -3,6 +3,7 @@
 mod attribute;
 mod decision;
 mod ids;
+mod kind;
 mod message;
 mod name;
 mod orchestration;
@@ -15,6 +16,7 @@ mod trace;
 pub use attribute::{AttributeSource, ValueRef};
 pub use decision::{Bound, Condition, Decision, Direction, Mode, Outcome, Reason, RuleRef};
 pub use ids::{SpanId, TraceId};
+pub use kind::{SpanKind, StatusCode};
 pub use message::{
     Finding, KeepReason, QuorumShortfall, RuleCount, SampledSpan, ScalingPlan, ScoreKind,
     SiteStats, WantedAction,
@@ -24,8 +26,7 @@ pub use orchestration::{Axis, Observed, Owner, Resources, ScaleAction, TargetRef
 pub use problem::{Problem, Severity};
 pub use record::{EventRecord, SpanRecord, Value};
 pub use span::{
-    Batch, ByteRange, MAX_DURATION_NS, ResourceHead, ScopeHead, SpanFlags, SpanHead, SpanKind,
-    SpanRef, StatusCode,
+    Batch, ByteRange, MAX_DURATION_NS, ResourceHead, ScopeHead, SpanFlags, SpanHead, SpanRef,
 };
 pub use time::Timestamp;
 pub use trace::{CloseReason, ClosedSpan, ClosedTrace};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::span::SpanKind;
+use crate::kind::SpanKind;
 use crate::time::Timestamp;
 
 /// The operation under which names beyond the bound are counted.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::ids::{SpanId, TraceId};
-use crate::span::{SpanKind, StatusCode};
+use crate::kind::{SpanKind, StatusCode};
 use crate::time::Timestamp;
 
 /// An owned attribute value.
