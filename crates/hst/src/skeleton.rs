@@ -12,7 +12,7 @@ use crate::exact;
 use crate::mt19937::Mt19937;
 
 /// Changes when the drawing of trees or the meaning of a bin changes; part of [`Skeleton::id`].
-const FORMAT_VERSION: u64 = 1;
+const DRAWING_REVISION: u64 = 1;
 /// Stands where a drawn skeleton has its seed, so that the two kinds get different ids.
 const GIVEN_CUTS: u64 = 0x6769_7665_6e20_6375;
 /// Share of a range, on either side, in which no cut falls: river's padding.
@@ -53,7 +53,7 @@ impl Skeleton {
     /// in all. Costs about 20 ns and 6 bytes a node.
     pub fn new(seed: u64, n_trees: usize, height: usize, n_bins: usize) -> Result<Self, Error> {
         check_shape(n_trees, height, n_bins)?;
-        let id = hash_words([FORMAT_VERSION, seed, n_trees as u64, height as u64, n_bins as u64]);
+        let id = hash_words([DRAWING_REVISION, seed, n_trees as u64, height as u64, n_bins as u64]);
         let n_cuts = (1 << height) - 1;
         let mut rng = Mt19937::new(seed);
         let mut cuts = vec![0; n_trees * n_cuts];
@@ -75,7 +75,7 @@ impl Skeleton {
         if cuts.iter().any(|&cut| usize::from(cut) > n_bins) {
             return Err(Error::Setting { name: "cuts", expected: "at most n_bins" });
         }
-        let head = [FORMAT_VERSION, GIVEN_CUTS, height as u64, n_bins as u64];
+        let head = [DRAWING_REVISION, GIVEN_CUTS, height as u64, n_bins as u64];
         let id = hash_words(head.into_iter().chain(cuts.iter().map(|&cut| u64::from(cut))));
         Ok(Self::assemble(cuts.len() / n_cuts, height, n_bins, id, cuts))
     }

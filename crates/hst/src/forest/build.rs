@@ -11,7 +11,7 @@ use crate::skeleton::hash_words;
 /// Share of a range, on either side, in which river cuts nothing.
 const PADDING: f64 = 0.15;
 /// Changes when the meaning of a tree changes; part of the id.
-const FORMAT_VERSION: u64 = 1;
+const DRAWING_REVISION: u64 = 1;
 
 /// A feature and the part of its range that the current node covers.
 #[derive(Clone, Copy)]
@@ -112,7 +112,7 @@ fn tan_node(rng: &mut Mt19937, tree: &mut [Split], node: usize, ranges: &mut [Ra
 /// Hash of shape and splits: forests with equal ids have equal trees.
 pub(super) fn skeleton_id(height: usize, splits: &[Split]) -> u64 {
     let of_split = |split: &Split| [u64::from(split.feature_idx), split.threshold.to_bits()];
-    let head = [FORMAT_VERSION, SIZE_LIMIT.to_bits(), height as u64];
+    let head = [DRAWING_REVISION, SIZE_LIMIT.to_bits(), height as u64];
     hash_words(head.into_iter().chain(splits.iter().flat_map(of_split)))
 }
 
