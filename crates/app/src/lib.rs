@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use clap::Parser as _;
 
 use crate::cli::output::Output;
-use crate::cli::{BenchCommand, Cli, Command};
+use crate::cli::{BenchCommand, Cli, Command, LogFormat};
 use crate::exit::{Exit, FAILED, OK};
 
 /// Runs a command line and says how it ended. Errors are printed here.
@@ -31,7 +31,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let output = Output::new(&cli.global);
-    match telemetry::start(&cli.global).and_then(|()| dispatch(&cli, &output)) {
+    let is_json = cli.global.log_format == LogFormat::Json;
+    let started = telemetry::start(&cli.global.log_level, is_json);
+    match started.and_then(|()| dispatch(&cli, &output)) {
         Ok(exit) => exit,
         Err(error) => {
             let text = format!("{error:#}");
