@@ -234,4 +234,3 @@ fn refusal(error: OrchError) -> Refusal {
         | OrchError::Transient { .. } => Refusal::Failed(text),
     }
 }
-
