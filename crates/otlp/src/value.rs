@@ -55,7 +55,8 @@ impl<'a> RawValue<'a> {
 
 /// Reads a `KeyValue`. A repeated key: the last wins; a repeated value merges, which for a oneof
 /// means that its last member wins. `depth` more values may be entered, at least one.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the walk halves its speed when the optimiser splits it")]
 pub(crate) fn read_attribute<const CHECK: bool>(
     reader: Reader<'_>,
     depth: u32,
@@ -69,7 +70,8 @@ pub(crate) fn read_attribute<const CHECK: bool>(
 /// The form that nearly all attributes have: a key and one scalar in this order, each below 128
 /// bytes, and text all ASCII if it is to be checked. For a string, one comparison of the whole
 /// message then stands for the checks of its parts. `None` for any other form, good or bad.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the walk halves its speed when the optimiser splits it")]
 fn read_short_attribute<const CHECK: bool>(reader: Reader<'_>) -> Option<Attribute<'_>> {
     let whole = reader.rest();
     let [KEY_BYTE, key_len, rest @ ..] = whole else { return None };

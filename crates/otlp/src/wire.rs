@@ -82,7 +82,11 @@ impl<'a> Reader<'a> {
 
     /// The next key (`number << 3 | wire type`), `None` at the end. Only its width is checked: a
     /// key nobody knows goes to [`skip`](Self::skip), which refuses the impossible ones.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "the walk halves its speed when the optimiser splits it"
+    )]
     pub(crate) fn key(&mut self) -> Result<Option<u32>, Stop> {
         match self.rest {
             [] => Ok(None),
@@ -94,7 +98,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "the walk halves its speed when the optimiser splits it"
+    )]
     pub(crate) fn varint(&mut self) -> Result<u64, Stop> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
@@ -110,7 +118,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The payload of a length-delimited field, as a reader of its own.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "the walk halves its speed when the optimiser splits it"
+    )]
     pub(crate) fn payload(&mut self) -> Result<Reader<'a>, Stop> {
         let len = self.varint()?;
         let whole = self.rest;
@@ -236,7 +248,8 @@ pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
 
 /// Whether all bytes are ASCII. Faster than the standard library's on the short strings of spans: no
 /// early return, and the rest of a division by 8 is covered by a word that overlaps.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the walk halves its speed when the optimiser splits it")]
 pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
     let Some(last) = bytes.last_chunk() else {
