@@ -249,7 +249,6 @@ pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
 /// Whether all bytes are ASCII. Faster than the standard library's on the short strings of spans: no
 /// early return, and the rest of a division by 8 is covered by a word that overlaps.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "the walk halves its speed when the optimiser splits it")]
 pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
     let Some(last) = bytes.last_chunk() else {
