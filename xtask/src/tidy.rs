@@ -8,6 +8,7 @@ mod exceptions;
 mod files;
 mod formats;
 mod manifests;
+mod reasons;
 mod test_attributes;
 mod unused;
 mod words;
@@ -30,7 +31,7 @@ pub(crate) fn run(tree: &Tree, out: &mut dyn Write) -> io::Result<bool> {
 
 /// Every fault that no exception covers, in order of path.
 fn faults(tree: &Tree) -> Vec<Fault> {
-    let checks: [fn(&Tree) -> Vec<Fault>; 9] = [
+    let checks: [fn(&Tree) -> Vec<Fault>; 10] = [
         layers::check,
         cycles::check,
         files::check,
@@ -39,6 +40,7 @@ fn faults(tree: &Tree) -> Vec<Fault> {
         test_attributes::check,
         formats::check,
         documents::check,
+        reasons::check,
         words::check,
     ];
     let found = checks.into_iter().flat_map(|check| check(tree)).collect();
