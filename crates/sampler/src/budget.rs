@@ -4,7 +4,8 @@
 //! proportional to how full the account is, so that what was not spent in quiet times is there when
 //! an incident comes, and an incident that lasts is thinned to its rarest spans instead of being cut
 //! off. A second, small account does the same over a minute and holds bursts to four times the
-//! budget. Spans that score alike cannot be thinned; an empty account refuses them.
+//! budget. What the threshold
+//! cannot hold an empty account refuses.
 
 use std::str::FromStr;
 

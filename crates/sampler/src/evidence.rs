@@ -7,9 +7,9 @@
 //! - *transient*: rare even among the last few hundred spans of the site: the incident is young;
 //! - *share*: how much of the whole request the span's own time is.
 //!
-//! `cause = surprise + crowd/2 + max(transient, -5)/4 + share/2`. The weights say how far each kind
-//! of evidence is believed; they were chosen on one recorded day (docs/evaluation.md), are the same
-//! for every site, and are not settings.
+//! `cause = surprise + (crowd + max(transient, -5) + share) / 2`: surprise is evidence about the
+//! span, the rest about its circumstances, and is believed half. That weight was chosen on one
+//! recorded day (docs/evaluation.md), is the same for every site, and is not a setting.
 //!
 //! `impact` follows the blame upwards: the greatest `cause` among the span and what it waited for,
 //! less one bit for every level between. It needs no model of durations: an ancestor is slow because
@@ -25,6 +25,8 @@ pub struct ArrivalScores {
     /// The call site has no reference of its own yet: `site_dur` comes from its service or from
     /// all sites.
     pub cold: bool,
+    /// Not even all call sites together have a reference: the scores say nothing.
+    pub unknown: bool,
 }
 
 /// Scores known when its trace has closed.
@@ -46,16 +48,15 @@ pub struct CloseScores {
     pub impact: f32,
     /// The call site has no reference of its own yet.
     pub cold: bool,
+    /// Nor have all call sites together: the scores say nothing.
+    pub unknown: bool,
 }
 
-/// How far a crowd is believed.
-const CROWD_WEIGHT: f32 = 0.5;
-/// How far novelty is believed, and below what it says nothing more: a span as common as that in
-/// the last window is simply usual there.
-const TRANSIENT_WEIGHT: f32 = 0.25;
+/// How far the circumstances are believed.
+const CIRCUMSTANCE_WEIGHT: f32 = 0.5;
+/// Below this novelty says nothing more: a span as common as that in the last window is simply
+/// usual there, in an incident too.
 const TRANSIENT_MIN: f32 = -5.0;
-/// How far the share of the request is believed.
-const SHARE_WEIGHT: f32 = 0.5;
 /// What blame loses on each level upwards.
 pub(crate) const IMPACT_STEP: f32 = 1.0;
 /// The score of a span about which nothing is known yet, or that is not slow.
@@ -81,10 +82,8 @@ impl CloseScores {
 
     /// Sets `cause` from the parts, and `impact` to the span's own cause.
     pub(crate) fn conclude(&mut self) {
-        self.cause = self.surprise()
-            + CROWD_WEIGHT * self.crowd
-            + TRANSIENT_WEIGHT * self.transient.max(TRANSIENT_MIN)
-            + SHARE_WEIGHT * self.share;
+        let circumstances = self.crowd + self.transient.max(TRANSIENT_MIN) + self.share;
+        self.cause = self.surprise() + CIRCUMSTANCE_WEIGHT * circumstances;
         self.impact = self.cause;
     }
 }
@@ -98,7 +97,7 @@ mod tests {
         let mut scores = CloseScores { site_self: 1.0, global_self: -3.0, ..Default::default() };
         (scores.crowd, scores.transient, scores.share) = (4.0, -9.0, -2.0);
         scores.conclude();
-        assert!((scores.cause - (1.0 + 2.0 - 1.25 - 1.0)).abs() < 1e-6);
+        assert!((scores.cause - (1.0 + 2.0 - 2.5 - 1.0)).abs() < 1e-6);
         assert!((scores.impact - scores.cause).abs() < 1e-6);
         assert!((scores.sum() + 8.0).abs() < 1e-6);
     }

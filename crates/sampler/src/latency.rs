@@ -1,10 +1,11 @@
-//! The model of one latency (duration or self time) of one call site, or of all of them together.
+//! The model of one latency (duration or self time) of one call site.
 //!
 //! Live counts fill a window; when it is full they *flip* into two references. The adaptive one is
 //! the last window alone: it follows whatever happens, so it is good at saying what is new and
 //! blind to an incident that lasts. The trusted one is a long memory from which everything above
-//! the *cap* is kept out with weight exactly 0. A small weight is not enough: an incident lasts
-//! thousands of spans, and at a weight of 0.02 a quarter of the precision is gone.
+//! the *cap* is kept out with weight exactly 0, and all of a window that holds an incident. A small
+//! weight is not enough: an incident lasts thousands of spans, and at a weight of 0.02 a quarter of
+//! the precision is gone.
 //!
 //! A model that never learns what it calls anomalous must have ways back to normal. There are two:
 //! a *step* (the median of every window above the cap for `accept_after`) makes the trusted
@@ -23,11 +24,15 @@ pub(crate) const WINDOW_FIRST: u32 = 32;
 /// A window that is not full flips at this age if it holds at least [`WINDOW_FIRST`] spans.
 const WINDOW_AGE_NS: u64 = 600 * 1_000_000_000;
 /// Memory of the trusted reference: e^(-1/144) every ten minutes is a time constant of 24 h.
-const KEPT_PER_SLOT: f32 = 0.993_08;
+pub(crate) const KEPT_PER_SLOT: f32 = 0.993_08;
 /// The trusted scores are rebuilt when its mass has grown by this factor, and in each new slot.
 const REBUILD_GROWTH: f32 = 1.125;
 /// A float counts single spans up to 2^24; beyond this mass everything is halved.
-const MASS_MAX: f32 = 4_194_304.0;
+pub(crate) const MASS_MAX: f32 = 4_194_304.0;
+/// A window with more than this share above the cap, ten times what is usual, holds an incident: it
+/// teaches nothing. Without it the lower part of a slow-down is learned, the cap creeps up, and the
+/// next window may teach more of it.
+const INCIDENT_SHARE: f32 = 0.05;
 /// Windows that must have been above the cap before a step is accepted, however long ago it began.
 const STEP_WINDOWS_MIN: u32 = 3;
 
@@ -55,7 +60,10 @@ pub(crate) struct Cell {
 /// What a flip did, for the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flipped {
+    /// A step was accepted.
     pub(crate) rebaselined: bool,
+    /// The model is still young: its window was not a full one.
+    pub(crate) is_young: bool,
 }
 
 /// Counts, references and clocks of one latency.
@@ -122,16 +130,17 @@ impl Latency {
             || (self.n_live >= WINDOW_FIRST && now.since(self.opened) >= WINDOW_AGE_NS)
     }
 
-    /// Turns the window into references and starts the next one. What the trusted reference was
-    /// taught goes to `taught` too, as (bin, count).
+    /// Turns the window into references and starts the next one. `taught` becomes what the trusted
+    /// reference was taught, as (bin, count).
     #[cold]
     pub(crate) fn flip(
         &mut self,
         now: Timestamp,
         builder: &mut Builder,
         policy: Policy,
-        mut taught: impl FnMut(usize, u16),
+        taught: &mut Vec<(u16, u16)>,
     ) -> Flipped {
+        taught.clear();
         let new_slot = self.advance(now);
         let cap = if self.is_cold() { Grid::N_BINS } else { usize::from(self.trusted.cap) };
         let n_above = self.n_live - self.n_live_up_to(cap);
@@ -141,11 +150,19 @@ impl Latency {
             self.forget_trusted();
         }
         let open = rebaselined || self.slots.is_steady(self.n_live, n_above);
-        let gate = if open { Grid::N_BINS } else { cap };
+        let is_incident = n_above as f32 > INCIDENT_SHARE * self.n_live as f32;
+        // The first bin that is not taught.
+        let end = if open {
+            Grid::N_BINS
+        } else if is_incident {
+            0
+        } else {
+            cap + 1
+        };
         for (bin, (cell, mass)) in self.cells.iter().zip(self.masses.iter_mut()).enumerate() {
-            if cell.live > 0 && bin <= gate {
+            if cell.live > 0 && bin < end {
                 *mass += f32::from(cell.live);
-                taught(bin, cell.live);
+                taught.push((bin as u16, cell.live));
             }
         }
         self.rebuild(builder, policy, new_slot || rebaselined);
@@ -154,8 +171,9 @@ impl Latency {
         }
         self.n_live = 0;
         self.flipped = now;
+        let is_young = self.window < policy.window_max;
         self.window = (2 * self.window).min(policy.window_max);
-        Flipped { rebaselined }
+        Flipped { rebaselined, is_young }
     }
 
     /// Makes the window being filled the trusted reference at the next flip: an operator says that

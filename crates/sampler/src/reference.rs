@@ -86,6 +86,18 @@ impl Builder {
     }
 }
 
+/// The cap of masses: a quarter of an octave above the bin of the quantile.
+pub(crate) fn cap_of(masses: &Masses, share: f64) -> usize {
+    let total: f64 = masses.iter().map(|&mass| f64::from(mass)).sum();
+    let mut sum = 0.0;
+    let mut reaches = |&mass: &f32| {
+        sum += f64::from(mass);
+        mass > 0.0 && sum >= share * total
+    };
+    let bin = masses.iter().position(&mut reaches).unwrap_or(Grid::N_BINS - 1);
+    (bin + CAP_MARGIN).min(Grid::N_BINS - 1)
+}
+
 /// The least bin up to which at least each share of the total lies. Shares need no order.
 fn quantiles<const N: usize>(mass: &[f64], total: f64, shares: [f64; N]) -> [usize; N] {
     let mut bins = [mass.len() - 1; N];

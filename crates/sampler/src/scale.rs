@@ -96,7 +96,7 @@ impl ScaleSampler {
         let score = self.score(head)?;
         let bits = (TAIL_SCALE * score + TAIL_OFFSET) as f32;
         let tail = self.tails.tail(bits);
-        self.tails.record(bits, now);
+        self.tails.record(bits, tail, now);
         if score <= self.config.min_score {
             return None;
         }

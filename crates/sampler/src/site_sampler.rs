@@ -4,23 +4,18 @@ use spanwise_model::{
     CallSiteId, ClosedSpan, KeepReason, ScoreKind, ServiceId, SpanFlags, SpanHead, Timestamp,
 };
 
-use crate::bits::Stored;
 use crate::budget::Controller;
 use crate::config::{Config, Decisive};
 use crate::error::Error;
 use crate::evidence::{ArrivalScores, CloseScores, IMPACT_STEP, NOT_SLOW};
 use crate::family::Family;
-use crate::latency::{Latency, Policy};
-use crate::reference::{Builder, Quantiles};
-use crate::service::{Fallback, Service};
+use crate::latency::{Flipped, Latency, Policy};
+use crate::pool::{Pool, Pools};
+use crate::reference::Builder;
 use crate::site::{Site, bin_ns, bin_of};
 use crate::stats::Stats;
 use crate::tail::Tails;
 
-/// Longest window and cap quantile of the model of all sites together: many spans pass it, and its
-/// upper end is what makes one slow service visible beside a slow-by-nature one.
-const GLOBAL_WINDOW: u32 = 8192;
-const GLOBAL_CAP_SHARE: f64 = 0.999;
 /// Cap quantile of a call site.
 const SITE_CAP_SHARE: f64 = 0.995;
 /// Only the clearest durations are kept on arrival: a duration says that something below was slow,
@@ -35,9 +30,8 @@ pub(crate) struct SiteSampler {
     pub(crate) config: Config,
     pub(crate) builder: Builder,
     pub(crate) sites: Vec<Option<Box<Site>>>,
-    pub(crate) services: Vec<Option<Box<Service>>>,
-    pub(crate) global_dur: Latency,
-    pub(crate) global_own: Latency,
+    pub(crate) services: Vec<Option<Box<Pools>>>,
+    pub(crate) global: Pools,
     pub(crate) arrival_tails: Tails,
     pub(crate) close_tails: Tails,
     pub(crate) controller: Controller,
@@ -47,6 +41,7 @@ pub(crate) struct SiteSampler {
     family: Family,
     closed: Vec<CloseScores>,
     learned: Vec<Learned>,
+    taught: Vec<(u16, u16)>,
 }
 
 /// What a closed span will teach once the whole trace is scored.
@@ -66,8 +61,7 @@ impl SiteSampler {
             builder: Builder::new(skeleton),
             sites: Vec::new(),
             services: Vec::new(),
-            global_dur: Latency::new(),
-            global_own: Latency::new(),
+            global: Pools::new(),
             arrival_tails: Tails::new(),
             close_tails: Tails::new(),
             controller: Controller::new(config.budget),
@@ -77,6 +71,7 @@ impl SiteSampler {
             family: Family::default(),
             closed: Vec::new(),
             learned: Vec::new(),
+            taught: Vec::new(),
         })
     }
 
@@ -89,8 +84,11 @@ impl SiteSampler {
         let scores = self.arrival_scores(head, now)?;
         let bits = scores.max_dur();
         let tail = self.arrival_tails.tail(bits);
-        self.arrival_tails.record(bits, now);
-        let reason = self.keep(tail, EARLY_SHARE).then(|| {
+        let drawn = self.arrival_tails.draw(bits, lot(head));
+        if !scores.unknown {
+            self.arrival_tails.record(bits, drawn, now);
+        }
+        let reason = (!scores.unknown && self.keep(drawn, EARLY_SHARE)).then(|| {
             let is_site = scores.site_dur >= scores.global_dur;
             let kind = if is_site { ScoreKind::SiteDuration } else { ScoreKind::GlobalDuration };
             let latency = self.site(head.site).map(|site| &site.dur);
@@ -110,17 +108,18 @@ impl SiteSampler {
     ) -> Option<ArrivalScores> {
         let bin = bin_of(head.duration_ns()?);
         self.ensure_site(head, now)?;
-        let global_dur = score(&self.global_dur, bin, |cell| cell.trusted);
+        let global_dur = self.global.dur.score(bin, &mut self.builder).unwrap_or(NOT_SLOW);
         let site = self.sites[head.site.idx()].as_ref()?;
         let cold = site.dur.is_cold();
         let site_dur = if cold {
-            let service = self.services.get_mut(head.service.0 as usize);
-            let service = service.and_then(Option::as_mut).map(|service| &mut service.dur);
+            let service = pools_of(&mut self.services, head.service);
+            let service = service.map(|pools| &mut pools.dur);
             fallback(service, bin, &mut self.builder).unwrap_or(global_dur)
         } else {
             site.dur.cell(bin).trusted.bits()
         };
-        Some(ArrivalScores { site_dur, global_dur, cold })
+        let unknown = cold && self.global.dur.is_cold();
+        Some(ArrivalScores { site_dur, global_dur, cold, unknown })
     }
 
     /// Scores the spans of a closed trace, decides, learns. Kept spans go to `out` as (position,
@@ -179,16 +178,17 @@ impl SiteSampler {
         let duration_ns = head.duration_ns()?;
         self.ensure_site(head, now)?;
         let bin = bin_of(span.self_ns);
-        let global_self = score(&self.global_own, bin, |cell| cell.trusted);
+        let global_self = self.global.own.score(bin, &mut self.builder).unwrap_or(NOT_SLOW);
         let mut scores = CloseScores { global_self, ..CloseScores::default() };
         let whole_ns = top_ns.max(duration_ns) as f32 + SHARE_FLOOR_NS;
         scores.share =
             crate::bits::log2((span.self_ns as f32 + SHARE_FLOOR_NS) / whole_ns).min(0.0);
         let site = self.sites[head.site.idx()].as_mut()?;
         scores.cold = site.own.is_cold();
+        scores.unknown = scores.cold && self.global.own.is_cold();
         if scores.cold {
-            let service = self.services.get_mut(head.service.0 as usize);
-            let service = service.and_then(Option::as_mut).map(|service| &mut service.own);
+            let service = pools_of(&mut self.services, head.service);
+            let service = service.map(|pools| &mut pools.own);
             let usual = fallback(service, bin, &mut self.builder);
             scores.site_self = usual.unwrap_or(scores.global_self);
             scores.transient = scores.site_self;
@@ -213,9 +213,13 @@ impl SiteSampler {
             Decisive::Impact => (ScoreKind::Impact, scores.impact),
         };
         self.stats.n_cold += u64::from(scores.cold);
+        if scores.unknown {
+            return None;
+        }
         let tail = self.close_tails.tail(bits);
-        self.close_tails.record(bits, now);
-        if span.kept_early || !self.keep(tail, 1.0) {
+        let drawn = self.close_tails.draw(bits, lot(span.head()));
+        self.close_tails.record(bits, drawn, now);
+        if span.kept_early || !self.keep(drawn, 1.0) {
             return None;
         }
         self.stats.n_kept_late += 1;
@@ -235,50 +239,55 @@ impl SiteSampler {
     }
 
     fn learn_duration(&mut self, id: CallSiteId, bin: usize, now: Timestamp) {
-        let (site_policy, global_policy) = (self.site_policy(false), self.global_policy());
-        if self.global_dur.learn(bin, now) {
-            self.global_dur.flip(now, &mut self.builder, global_policy, |_, _| ());
-        }
+        let policy = self.policy(false);
         let Some(site) = self.sites[id.idx()].as_mut() else { return };
         site.last_seen = now;
         site.n_spans += 1;
         if site.dur.learn(bin, now) {
-            let is_first = site.dur.is_cold();
-            let pupil = pupil(&mut self.services, &mut self.n_services, site, &self.config);
-            let mut pupil = pupil.map(|service| &mut service.dur);
-            let flipped = site.dur.flip(now, &mut self.builder, site_policy, |bin, count| {
-                if let Some(pupil) = &mut pupil {
-                    pupil.teach(bin, count);
-                }
-            });
+            self.stats.n_warm += u64::from(site.dur.is_cold());
+            let flipped = site.dur.flip(now, &mut self.builder, policy, &mut self.taught);
             self.stats.flipped(flipped);
-            self.stats.n_warm += u64::from(is_first);
+            self.teach_pools(id, flipped, now, |pools| &mut pools.dur);
         }
     }
 
     fn learn_self_time(&mut self, id: CallSiteId, bin: usize, now: Timestamp) {
-        let (site_policy, global_policy) = (self.site_policy(true), self.global_policy());
-        if self.global_own.learn(bin, now) {
-            self.global_own.flip(now, &mut self.builder, global_policy, |_, _| ());
-        }
+        let policy = self.policy(true);
         let Some(site) = self.sites[id.idx()].as_mut() else { return };
         site.crowd.count(!site.own.is_cold() && bin > site.own.trusted.p99.into(), now);
         if site.own.learn(bin, now) {
-            let pupil = pupil(&mut self.services, &mut self.n_services, site, &self.config);
-            let mut pupil = pupil.map(|service| &mut service.own);
-            let flipped = site.own.flip(now, &mut self.builder, site_policy, |bin, count| {
-                if let Some(pupil) = &mut pupil {
-                    pupil.teach(bin, count);
-                }
-            });
+            let flipped = site.own.flip(now, &mut self.builder, policy, &mut self.taught);
             self.stats.flipped(flipped);
+            self.teach_pools(id, flipped, now, |pools| &mut pools.own);
         }
+    }
+
+    /// Hands what a site was taught on to its service and to all. An overflow site stands for
+    /// unknown names and teaches nobody.
+    fn teach_pools(
+        &mut self,
+        id: CallSiteId,
+        flipped: Flipped,
+        now: Timestamp,
+        of: impl Fn(&mut Pools) -> &mut Pool,
+    ) {
+        let Some(site) = self.site(id) else { return };
+        if site.is_overflow {
+            return;
+        }
+        let service = site.service;
+        let is_news = flipped.is_young || flipped.rebaselined;
+        self.ensure_service(service);
+        if let Some(pools) = pools_of(&mut self.services, service) {
+            of(pools).teach(&self.taught, is_news, now);
+        }
+        of(&mut self.global).teach(&self.taught, is_news, now);
     }
 
     pub(crate) fn stats(&self) -> Stats {
         const SITE_BYTES: usize = size_of::<Site>() + 2 * Latency::HEAP_BYTES;
         let heap = self.stats.n_models as usize * SITE_BYTES
-            + self.n_services * Service::HEAP_BYTES
+            + self.n_services * Pools::HEAP_BYTES
             + self.sites.capacity() * size_of::<Option<Box<Site>>>();
         Stats {
             heap_bytes: heap as u64,
@@ -288,21 +297,12 @@ impl SiteSampler {
         }
     }
 
-    pub(crate) fn site_policy(&self, adaptive: bool) -> Policy {
+    pub(crate) fn policy(&self, adaptive: bool) -> Policy {
         Policy {
             window_max: self.config.window,
             cap_share: SITE_CAP_SHARE,
             accept_after_ns: self.config.accept_after_ns,
             adaptive,
-        }
-    }
-
-    pub(crate) fn global_policy(&self) -> Policy {
-        Policy {
-            window_max: GLOBAL_WINDOW,
-            cap_share: GLOBAL_CAP_SHARE,
-            accept_after_ns: self.config.accept_after_ns,
-            adaptive: false,
         }
     }
 
@@ -329,28 +329,42 @@ impl SiteSampler {
         self.sites[id.idx()] = Some(site);
     }
 
-    pub(crate) fn service(&self, id: ServiceId) -> Option<&Service> {
+    pub(crate) fn service(&self, id: ServiceId) -> Option<&Pools> {
         self.services.get(id.0 as usize)?.as_deref()
     }
 
     /// Puts a restored service in place.
-    pub(crate) fn place_service(&mut self, id: ServiceId, service: Box<Service>) {
+    pub(crate) fn place_service(&mut self, id: ServiceId, pools: Box<Pools>) {
+        self.ensure_service(id);
+        if let Some(Some(slot)) = self.services.get_mut(id.0 as usize) {
+            *slot = pools;
+        }
+    }
+
+    pub(crate) fn merge_service(&mut self, id: ServiceId, other: &Pools) {
+        self.ensure_service(id);
+        if let Some(pools) = pools_of(&mut self.services, id) {
+            pools.merge(other);
+        }
+    }
+
+    /// Makes the pools of a service if there is room: as many as there may be models.
+    fn ensure_service(&mut self, id: ServiceId) {
+        if id == ServiceId::UNSET {
+            return;
+        }
         let idx = id.0 as usize;
         if self.services.len() <= idx {
             self.services.resize_with(idx + 1, || None);
         }
-        self.n_services += usize::from(self.services[idx].is_none());
-        self.services[idx] = Some(service);
-    }
-
-    pub(crate) fn merge_globals(&mut self, dur: &Latency, own: &Latency) {
-        let policy = self.global_policy();
-        self.global_dur.merge(dur, &mut self.builder, policy);
-        self.global_own.merge(own, &mut self.builder, policy);
+        if self.services[idx].is_none() && self.n_services < self.config.n_models_max as usize {
+            self.n_services += 1;
+            self.services[idx] = Some(Box::new(Pools::new()));
+        }
     }
 
     pub(crate) fn merge_site(&mut self, id: CallSiteId, other: Box<Site>) {
-        let (dur_policy, own_policy) = (self.site_policy(false), self.site_policy(true));
+        let (dur_policy, own_policy) = (self.policy(false), self.policy(true));
         let Some(Some(site)) = self.sites.get_mut(id.idx()) else {
             self.place(id, other);
             return;
@@ -361,16 +375,6 @@ impl SiteSampler {
         site.n_spans += other.n_spans;
         site.first_seen = site.first_seen.min(other.first_seen);
         site.last_seen = site.last_seen.max(other.last_seen);
-    }
-
-    pub(crate) fn merge_service(&mut self, id: ServiceId, other: Box<Service>) {
-        match self.services.get_mut(id.0 as usize) {
-            Some(Some(service)) => {
-                service.dur.merge(&other.dur);
-                service.own.merge(&other.own);
-            }
-            _ => self.place_service(id, other),
-        }
     }
 
     /// Makes the site's model unless it is there; `None` for a span that was never interned.
@@ -422,37 +426,24 @@ const UNSCORED: CloseScores = CloseScores {
     cause: NOT_SLOW,
     impact: NOT_SLOW,
     cold: true,
+    unknown: true,
 };
 
-fn score(latency: &Latency, bin: usize, of: impl Fn(crate::latency::Cell) -> Stored) -> f32 {
-    if latency.is_cold() { NOT_SLOW } else { of(latency.cell(bin)).bits() }
+fn pools_of(services: &mut [Option<Box<Pools>>], id: ServiceId) -> Option<&mut Pools> {
+    services.get_mut(id.0 as usize)?.as_deref_mut()
 }
 
-fn fallback(service: Option<&mut Fallback>, bin: usize, builder: &mut Builder) -> Option<f32> {
-    let (score, _): (Stored, Quantiles) = service?.score(bin, SITE_CAP_SHARE, builder)?;
-    Some(score.bits())
+fn fallback(pool: Option<&mut Pool>, bin: usize, builder: &mut Builder) -> Option<f32> {
+    pool?.score(bin, builder)
 }
 
-/// The service a site teaches, made if there is room; none for an overflow site.
-fn pupil<'a>(
-    services: &'a mut Vec<Option<Box<Service>>>,
-    n_services: &mut usize,
-    site: &Site,
-    config: &Config,
-) -> Option<&'a mut Service> {
-    if site.is_overflow || site.service == ServiceId::UNSET {
-        return None;
-    }
-    let idx = site.service.0 as usize;
-    if services.len() <= idx {
-        services.resize_with(idx + 1, || None);
-    }
-    let slot = &mut services[idx];
-    if slot.is_none() && *n_services < config.n_models_max as usize {
-        *n_services += 1;
-        *slot = Some(Box::new(Service::new()));
-    }
-    slot.as_deref_mut()
+/// Settles ties: uniform in [0, 1), a function of the span id alone. Never of the trace id, whose
+/// randomness belongs to probability sampling: a keep by content must not lean on it.
+fn lot(head: &SpanHead) -> f32 {
+    /// 2^64 over the golden ratio: sequential ids are spread evenly.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let spread = u64::from_be_bytes(head.span_id.0).wrapping_mul(SPREAD);
+    (spread >> 40) as f32 / 16_777_216.0
 }
 
 fn reason(

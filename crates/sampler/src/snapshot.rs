@@ -15,11 +15,10 @@ use spanwise_hst::Forest;
 use spanwise_model::{CallSiteId, CallSites, ServiceId, Timestamp};
 
 use crate::error::Error;
-use crate::latency::Latency;
+use crate::inner::Inner;
+use crate::pool::Pools;
 use crate::scale::{Call, ScaleSampler};
-use crate::service::Service;
 use crate::site_sampler::SiteSampler;
-use crate::span_sampler::Inner;
 use crate::tail::Tails;
 use code::{Reader, Writer};
 use models::NamedSite;
@@ -68,7 +67,7 @@ pub(crate) fn restore(
             fresh.controller = sampler.controller.clone();
             fresh.controller.restore(content.budget);
             (fresh.arrival_tails, fresh.close_tails) = (content.arrival_tails, content.close_tails);
-            (fresh.global_dur, fresh.global_own) = (content.global_dur, content.global_own);
+            fresh.global = content.global;
             for (id, site) in intern(content.sites, sites, now) {
                 fresh.place(id, site);
             }
@@ -93,12 +92,12 @@ pub(crate) fn merge(
         return Err(Error::Mismatch { what: "profile: only the default one can be merged" });
     };
     let content = read_sites(&mut body, sampler, now)?;
-    sampler.merge_globals(&content.global_dur, &content.global_own);
+    sampler.global.merge(&content.global);
     for (id, site) in intern(content.sites, sites, now) {
         sampler.merge_site(id, site);
     }
     for (id, service) in by_id(content.services, sites) {
-        sampler.merge_service(id, service);
+        sampler.merge_service(id, &service);
     }
     Ok(())
 }
@@ -108,9 +107,8 @@ struct Content<'a> {
     budget: [f64; 5],
     arrival_tails: Tails,
     close_tails: Tails,
-    global_dur: Latency,
-    global_own: Latency,
-    services: Vec<(&'a str, Box<Service>)>,
+    global: Pools,
+    services: Vec<(&'a str, Box<Pools>)>,
     sites: Vec<NamedSite<'a>>,
 }
 
@@ -151,8 +149,7 @@ fn write_sites(writer: &mut Writer<'_>, sampler: &SiteSampler, sites: &CallSites
     }
     models::write_tails(writer, &sampler.arrival_tails);
     models::write_tails(writer, &sampler.close_tails);
-    models::write_latency(writer, &sampler.global_dur);
-    models::write_latency(writer, &sampler.global_own);
+    models::write_pools(writer, &sampler.global);
     // In order of id: the same sampler gives the same bytes.
     let mut services: Vec<(ServiceId, &Arc<str>)> =
         sites.iter().map(|(_, site)| (site.service_id, &site.service)).collect();
@@ -162,7 +159,8 @@ fn write_sites(writer: &mut Writer<'_>, sampler: &SiteSampler, sites: &CallSites
         services.into_iter().filter_map(|(id, name)| Some((name, sampler.service(id)?))).collect();
     writer.u32(services.len() as u32);
     for (name, service) in services {
-        models::write_service(writer, name, service);
+        writer.name(name);
+        models::write_pools(writer, service);
     }
     let stored = || {
         let live = sites.iter().filter(|(_, site)| !site.overflow);
@@ -187,8 +185,7 @@ fn read_sites<'a>(
         budget,
         arrival_tails: models::read_tails(body, now)?,
         close_tails: models::read_tails(body, now)?,
-        global_dur: models::read_latency(body)?,
-        global_own: models::read_latency(body)?,
+        global: models::read_pools(body)?,
         services: Vec::new(),
         sites: Vec::new(),
     };
@@ -198,7 +195,7 @@ fn read_sites<'a>(
         return Err(body.corrupt("it holds more services than may be held"));
     }
     for _ in 0..n_services {
-        content.services.push(models::read_service(body)?);
+        content.services.push((body.name()?, Box::new(models::read_pools(body)?)));
     }
     let n_sites = body.u32()?;
     if n_sites > n_max {
@@ -232,7 +229,7 @@ fn intern(
     placed
 }
 
-fn by_id(services: Vec<(&str, Box<Service>)>, sites: &CallSites) -> Vec<(ServiceId, Box<Service>)> {
+fn by_id(services: Vec<(&str, Box<Pools>)>, sites: &CallSites) -> Vec<(ServiceId, Box<Pools>)> {
     let ids: FxHashMap<&str, ServiceId> =
         sites.iter().map(|(_, site)| (&*site.service, site.service_id)).collect();
     let place = |(name, service)| Some((*ids.get(name)?, service));

@@ -7,6 +7,7 @@ use spanwise_model::{
 use crate::config::{Config, Profile};
 use crate::error::Error;
 use crate::evidence::{ArrivalScores, CloseScores};
+use crate::inner::Inner;
 use crate::scale::ScaleSampler;
 use crate::site::SiteView;
 use crate::site_sampler::SiteSampler;
@@ -22,12 +23,6 @@ use crate::stats::Stats;
 pub struct SpanSampler {
     pub(crate) inner: Inner,
     kept: Vec<(u32, KeepReason)>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Inner {
-    Sites(Box<SiteSampler>),
-    Scale(Box<ScaleSampler>),
 }
 
 impl SpanSampler {

@@ -55,11 +55,21 @@ impl Tails {
         self.shares[bucket(bits)]
     }
 
-    /// Adds a score to the recent ones; its tail is taken before, so that it does not judge itself.
+    /// A tail for deciding: within its bucket a score gets the place `lot` in [0, 1), so that of
+    /// spans that score alike any share can be kept and tails are uniform.
     #[inline]
-    pub(crate) fn record(&mut self, bits: f32, now: Timestamp) {
+    pub(crate) fn draw(&self, bits: f32, lot: f32) -> f32 {
         let bucket = bucket(bits);
-        let step = (self.shares[bucket] * N_CALIBRATION as f32) as usize;
+        let above = self.shares.get(bucket + 1).copied().unwrap_or(0.0);
+        above + lot * (self.shares[bucket] - above)
+    }
+
+    /// Adds a score to the recent ones. `drawn` is the tail it was given before, so that it does
+    /// not judge itself; it feeds the calibration check.
+    #[inline]
+    pub(crate) fn record(&mut self, bits: f32, drawn: f32, now: Timestamp) {
+        let bucket = bucket(bits);
+        let step = (drawn * N_CALIBRATION as f32) as usize;
         self.handed_out[step.min(N_CALIBRATION - 1)] += 1;
         self.current[bucket] += 1;
         self.n_current += 1;
@@ -155,7 +165,9 @@ mod tests {
         let mut tails = Tails::new();
         for i in 0..n {
             // A permutation of 0 .. 10 bits, so that order does not matter.
-            tails.record(10.0 * ((i * 7919) % n) as f32 / n as f32, Timestamp::from_secs(1));
+            let bits = 10.0 * ((i * 7919) % n) as f32 / n as f32;
+            let lot = (i % 16) as f32 / 16.0;
+            tails.record(bits, tails.draw(bits, lot), Timestamp::from_secs(1));
         }
         tails
     }
@@ -177,6 +189,18 @@ mod tests {
     }
 
     #[test]
+    fn spans_that_score_alike_are_drawn_lots() {
+        let mut tails = Tails::new();
+        for i in 0..10_000 {
+            tails.record(if i % 10 == 0 { 3.0 } else { -9.0 }, 0.5, Timestamp::from_secs(1));
+        }
+        assert!(tails.draw(3.0, 0.0) < 0.001);
+        assert!((tails.draw(3.0, 0.5) - 0.05).abs() < 0.005, "{}", tails.draw(3.0, 0.5));
+        assert!((tails.draw(3.0, 0.999) - tails.tail(3.0)).abs() < 0.005);
+        assert!(tails.draw(99.0, 0.5) > 0.0);
+    }
+
+    #[test]
     fn nothing_is_rare_before_there_is_anything_to_compare_with() {
         assert_eq!(Tails::new().tail(40.0).to_bits(), 1.0_f32.to_bits());
     }
@@ -186,7 +210,7 @@ mod tests {
         let mut tails = ramp(100_000);
         for minute in 0..180 {
             for _ in 0..2000 {
-                tails.record(20.0, Timestamp::from_secs(60 * minute));
+                tails.record(20.0, 0.5, Timestamp::from_secs(60 * minute));
             }
         }
         assert!(tails.tail(20.0) > 0.999);

@@ -8,8 +8,8 @@ use crate::bits::Stored;
 use crate::crowd::{Bucket, Crowd};
 use crate::error::Error;
 use crate::latency::Latency;
+use crate::pool::Pools;
 use crate::reference::{Masses, Quantiles};
-use crate::service::{Fallback, Service};
 use crate::site::Site;
 use crate::slots::Slots;
 use crate::tail::Tails;
@@ -106,33 +106,28 @@ pub(super) fn read_latency(reader: &mut Reader<'_>) -> Result<Latency, Error> {
     Ok(latency)
 }
 
-pub(super) fn write_service(writer: &mut Writer<'_>, name: &str, service: &Service) {
-    writer.name(name);
-    for fallback in [&service.dur, &service.own] {
-        writer.f32(fallback.total);
-        write_masses(writer, &fallback.masses);
-        write_quantiles(writer, fallback.built);
-        writer.table(fallback.scores.iter().map(|score| score.0));
+pub(super) fn write_pools(writer: &mut Writer<'_>, pools: &Pools) {
+    for pool in [&pools.dur, &pools.own] {
+        writer.f32(pool.total);
+        writer.u64(pool.slot);
+        write_masses(writer, &pool.masses);
+        write_quantiles(writer, pool.built);
+        writer.table(pool.scores.iter().map(|score| score.0));
     }
 }
 
-pub(super) fn read_service<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, Box<Service>), Error> {
-    let name = reader.name()?;
-    let mut service = Box::new(Service::new());
-    for fallback in [&mut service.dur, &mut service.own] {
-        read_fallback(reader, fallback)?;
+pub(super) fn read_pools(reader: &mut Reader<'_>) -> Result<Pools, Error> {
+    let mut pools = Pools::new();
+    for pool in [&mut pools.dur, &mut pools.own] {
+        pool.total = reader.amount()?;
+        pool.slot = reader.u64()?;
+        read_masses(reader, &mut pool.masses)?;
+        pool.built = read_quantiles(reader)?;
+        let mut table = [0; Grid::N_BINS];
+        reader.table(&mut table)?;
+        *pool.scores = table.map(Stored);
     }
-    Ok((name, service))
-}
-
-fn read_fallback(reader: &mut Reader<'_>, fallback: &mut Fallback) -> Result<(), Error> {
-    fallback.total = reader.amount()?;
-    read_masses(reader, &mut fallback.masses)?;
-    fallback.built = read_quantiles(reader)?;
-    let mut table = [0; Grid::N_BINS];
-    reader.table(&mut table)?;
-    *fallback.scores = table.map(Stored);
-    Ok(())
+    Ok(pools)
 }
 
 pub(super) fn write_tails(writer: &mut Writer<'_>, tails: &Tails) {
