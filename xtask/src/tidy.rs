@@ -9,6 +9,7 @@ mod files;
 mod formats;
 mod manifests;
 mod reasons;
+mod settings;
 mod test_attributes;
 mod unused;
 mod words;
@@ -31,7 +32,7 @@ pub(crate) fn run(tree: &Tree, out: &mut dyn Write) -> io::Result<bool> {
 
 /// Every fault that no exception covers, in order of path.
 fn faults(tree: &Tree) -> Vec<Fault> {
-    let checks: [fn(&Tree) -> Vec<Fault>; 10] = [
+    let checks: [fn(&Tree) -> Vec<Fault>; 11] = [
         layers::check,
         cycles::check,
         files::check,
@@ -41,6 +42,7 @@ fn faults(tree: &Tree) -> Vec<Fault> {
         formats::check,
         documents::check,
         reasons::check,
+        settings::check,
         words::check,
     ];
     let found = checks.into_iter().flat_map(|check| check(tree)).collect();
