@@ -99,16 +99,23 @@ impl Account {
     }
 }
 
+/// Spans between two looks at the accounts: a keep in between uses the threshold of before.
+const SETTLE_SPANS: u32 = 64;
+
 /// Accounts and the threshold that follows from them.
 #[derive(Clone, Debug)]
 pub(crate) struct Controller {
     budget: Budget,
     horizon: Account,
     burst: Account,
+    threshold: f64,
     /// Spans a second, over about a minute; `None` in the first second.
     rate: Option<f64>,
-    second: u64,
+    /// End of the second being counted; 0 = none yet.
+    second_end_ns: u64,
     n_in_second: u64,
+    /// Spans seen since the accounts were settled.
+    n_unsettled: u32,
 }
 
 impl Controller {
@@ -117,52 +124,66 @@ impl Controller {
             Budget::Share(share) => (share * SPANS_MIN, BURST_FACTOR * share * SPANS_MIN),
             Budget::PerSecond(rate) => (rate * HORIZON_S, BURST_FACTOR * rate * BURST_S),
         };
-        Self {
+        let mut controller = Self {
             budget,
             // Half full: the point at which the threshold equals the budget.
             horizon: Account { credit: horizon / 2.0, capacity: horizon },
             burst: Account { credit: burst, capacity: burst },
+            threshold: 0.0,
             rate: None,
-            second: 0,
+            second_end_ns: 0,
             n_in_second: 0,
-        }
+            n_unsettled: 0,
+        };
+        controller.settle();
+        controller
     }
 
     /// A span is seen.
     #[inline]
     pub(crate) fn see(&mut self, now: Timestamp) {
-        self.n_in_second += 1;
-        if let Budget::Share(share) = self.budget {
-            self.horizon.add(share);
-            self.burst.add(BURST_FACTOR * share);
-        }
-        if now.as_ns() / SECOND_NS > self.second {
-            self.next_second(now.as_ns() / SECOND_NS);
+        self.n_unsettled += 1;
+        if self.n_unsettled == SETTLE_SPANS || now.as_ns() >= self.second_end_ns {
+            self.settle();
+            self.advance(now);
         }
     }
 
     /// Lets time pass without a span.
     pub(crate) fn tick(&mut self, now: Timestamp) {
-        if self.second > 0 && now.as_ns() / SECOND_NS > self.second {
-            self.next_second(now.as_ns() / SECOND_NS);
+        if self.second_end_ns > 0 {
+            self.settle();
+            self.advance(now);
         }
     }
 
     /// The greatest tail probability that is kept; 0 = nothing.
     #[inline]
     pub(crate) fn threshold(&self) -> f64 {
-        let brake = (2.0 * self.burst.fill()).min(1.0);
-        self.share() * 2.0 * self.horizon.fill() * brake
+        self.threshold
     }
 
     /// Pays for a keep; `false` if an account is empty: then it must not be kept.
     pub(crate) fn pay(&mut self) -> bool {
-        if self.horizon.credit < 1.0 || self.burst.credit < 1.0 {
-            return false;
+        let is_paid = self.horizon.credit >= 1.0 && self.burst.credit >= 1.0;
+        if is_paid {
+            self.horizon.credit -= 1.0;
+            self.burst.credit -= 1.0;
+            self.settle();
         }
-        self.horizon.credit -= 1.0;
-        self.burst.credit -= 1.0;
-        true
+        is_paid
+    }
+
+    /// Credits the spans seen and follows the accounts with the threshold.
+    fn settle(&mut self) {
+        let n_spans = std::mem::take(&mut self.n_unsettled);
+        self.n_in_second += u64::from(n_spans);
+        if let Budget::Share(share) = self.budget {
+            self.horizon.add(share * f64::from(n_spans));
+            self.burst.add(BURST_FACTOR * share * f64::from(n_spans));
+        }
+        let brake = (2.0 * self.burst.fill()).min(1.0);
+        self.threshold = self.share() * 2.0 * self.horizon.fill() * brake;
     }
 
     /// The budget as a share of the spans now seen.
@@ -174,21 +195,27 @@ impl Controller {
         }
     }
 
-    #[cold]
-    fn next_second(&mut self, second: u64) {
-        let passed = (second - self.second) as f64;
-        let is_first = self.second == 0;
-        self.second = second;
-        let n_spans = std::mem::take(&mut self.n_in_second) as f64;
-        if is_first {
+    fn advance(&mut self, now: Timestamp) {
+        if now.as_ns() < self.second_end_ns {
             return;
         }
+        let n_passed = (now.as_ns() - self.second_end_ns) / SECOND_NS + 1;
+        let is_first = self.second_end_ns == 0;
+        self.second_end_ns = (now.as_ns() / SECOND_NS).saturating_add(1).saturating_mul(SECOND_NS);
+        let n_spans = std::mem::take(&mut self.n_in_second) as f64;
+        if !is_first {
+            self.pass(n_passed as f64, n_spans);
+        }
+    }
+
+    /// So many seconds have passed in which so many spans came.
+    fn pass(&mut self, passed: f64, n_spans: f64) {
         let rate = n_spans / passed;
         let weight = (passed * RATE_WEIGHT).min(1.0);
-        self.rate = Some(self.rate.map_or(rate, |before| before + weight * (rate - before)));
+        let rate = self.rate.map_or(rate, |before| before + weight * (rate - before));
+        self.rate = Some(rate);
         match self.budget {
             Budget::Share(share) => {
-                let rate = self.rate.unwrap_or(rate);
                 self.horizon.resize(share * (rate * HORIZON_S).max(SPANS_MIN));
                 self.burst.resize(BURST_FACTOR * share * (rate * BURST_S).max(SPANS_MIN));
             }
@@ -224,6 +251,7 @@ impl Controller {
                 };
             }
         }
+        self.settle();
     }
 }
 

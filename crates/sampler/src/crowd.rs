@@ -15,6 +15,8 @@ const WINDOW_NS: u64 = 15 * 1_000_000_000;
 const SHARE_USUAL: f32 = 0.01;
 /// Weight of the usual share, in spans, so that the first span of a window is no crowd.
 const PRIOR: f32 = 5.0;
+/// So many spans without a slow one say the least that can be said.
+const N_SILENT: u32 = 5;
 /// One bit below usual is the least, and 7 bits (every span slow) the most that is said.
 const BITS_MIN: f32 = -1.0;
 const BITS_MAX: f32 = 7.0;
@@ -28,8 +30,8 @@ pub(crate) struct Bucket {
 /// Sliding counts of one site.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Crowd {
-    /// Number of the current bucket: time since the epoch in windows.
-    pub(crate) bucket: u64,
+    /// When the current bucket began, a multiple of the window.
+    pub(crate) began_ns: u64,
     pub(crate) current: Bucket,
     pub(crate) previous: Bucket,
 }
@@ -39,11 +41,12 @@ impl Crowd {
     #[inline]
     pub(crate) fn bits(&mut self, now: Timestamp) -> f32 {
         self.advance(now);
-        if self.previous.n_slow == 0 && self.current.n_slow == 0 && self.current.n_spans >= 5 {
+        let n_slow = self.previous.n_slow + self.current.n_slow;
+        if n_slow == 0 && self.current.n_spans >= N_SILENT {
             return BITS_MIN;
         }
-        let passed = (now.as_ns() % WINDOW_NS) as f32 / WINDOW_NS as f32;
-        let left = 1.0 - passed;
+        let passed_ns = now.as_ns().saturating_sub(self.began_ns).min(WINDOW_NS);
+        let left = 1.0 - passed_ns as f32 * (1.0 / WINDOW_NS as f32);
         let n_slow = left * self.previous.n_slow as f32 + self.current.n_slow as f32;
         let n_spans = left * self.previous.n_spans as f32 + self.current.n_spans as f32;
         let share = (n_slow + PRIOR * SHARE_USUAL) / (n_spans + PRIOR);
@@ -60,13 +63,18 @@ impl Crowd {
 
     #[inline]
     fn advance(&mut self, now: Timestamp) {
-        let bucket = now.as_ns() / WINDOW_NS;
-        if bucket > self.bucket {
-            let next_to = bucket == self.bucket + 1;
-            self.previous = if next_to { self.current } else { Bucket::default() };
-            self.current = Bucket::default();
-            self.bucket = bucket;
+        if now.as_ns() >= self.began_ns.saturating_add(WINDOW_NS) {
+            self.next_bucket(now);
         }
+    }
+
+    #[cold]
+    fn next_bucket(&mut self, now: Timestamp) {
+        let began_ns = now.as_ns() - now.as_ns() % WINDOW_NS;
+        let is_next = began_ns == self.began_ns.saturating_add(WINDOW_NS);
+        self.previous = if is_next { self.current } else { Bucket::default() };
+        self.current = Bucket::default();
+        self.began_ns = began_ns;
     }
 }
 

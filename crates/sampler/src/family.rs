@@ -14,8 +14,10 @@ pub(crate) struct Family {
     /// Position of the outermost ancestor, the span itself if it has none.
     tops: Vec<u32>,
     depths: Vec<u32>,
-    /// Positions, deepest first.
+    /// Positions, the shallowest first.
     order: Vec<u32>,
+    /// Where in `order` the spans of a depth begin.
+    begins: Vec<u32>,
     path: Vec<u32>,
 }
 
@@ -35,10 +37,27 @@ impl Family {
         for span in 0..spans.len() as u32 {
             self.climb(span);
         }
-        let (order, depths) = (&mut self.order, &self.depths);
-        order.clear();
-        order.extend(0..spans.len() as u32);
-        order.sort_unstable_by_key(|&span| (std::cmp::Reverse(depths[span as usize]), span));
+        self.sort();
+    }
+
+    /// Sorts positions by depth, by counting.
+    fn sort(&mut self) {
+        let n_depths = self.depths.iter().max().map_or(0, |&depth| depth as usize + 1);
+        self.begins.clear();
+        self.begins.resize(n_depths + 1, 0);
+        for &depth in &self.depths {
+            self.begins[depth as usize + 1] += 1;
+        }
+        for depth in 0..n_depths {
+            self.begins[depth + 1] += self.begins[depth];
+        }
+        self.order.clear();
+        self.order.resize(self.depths.len(), 0);
+        for (span, &depth) in (0_u32..).zip(&self.depths) {
+            let place = &mut self.begins[depth as usize];
+            self.order[*place as usize] = span;
+            *place += 1;
+        }
     }
 
     /// Position of the outermost ancestor of a span.
@@ -52,6 +71,7 @@ impl Family {
         let has_parent = move |span: &&u32| parent(span) != NONE;
         self.order
             .iter()
+            .rev()
             .filter(has_parent)
             .map(move |span| (*span as usize, parent(span) as usize))
     }
@@ -118,7 +138,7 @@ mod tests {
     fn children_come_before_their_parents() {
         check(&[], &[], &[]);
         check(&[-1], &[0], &[]);
-        check(&[1, 2, -1, 2], &[2, 2, 2, 2], &[(0, 1), (1, 2), (3, 2)]);
+        check(&[1, 2, -1, 2], &[2, 2, 2, 2], &[(0, 1), (3, 2), (1, 2)]);
         check(&[-1, -1, 1], &[0, 1, 1], &[(2, 1)]);
     }
 

@@ -95,8 +95,7 @@ impl ScaleSampler {
         }
         let score = self.score(head)?;
         let bits = (TAIL_SCALE * score + TAIL_OFFSET) as f32;
-        let tail = self.tails.tail(bits);
-        self.tails.record(bits, tail, now);
+        let tail = self.tails.judge(bits, 0.5, now);
         if score <= self.config.min_score {
             return None;
         }
@@ -104,7 +103,7 @@ impl ScaleSampler {
         Some(KeepReason {
             kind: ScoreKind::River,
             score,
-            tail: f64::from(tail),
+            tail: f64::from(tail.share),
             site: head.site,
             median_ns: 0,
             p99_ns: 0,

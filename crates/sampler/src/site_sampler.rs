@@ -14,7 +14,7 @@ use crate::pool::{Pool, Pools};
 use crate::reference::Builder;
 use crate::site::{Site, bin_ns, bin_of};
 use crate::stats::Stats;
-use crate::tail::Tails;
+use crate::tail::{Tail, Tails};
 
 /// Cap quantile of a call site.
 const SITE_CAP_SHARE: f64 = 0.995;
@@ -82,21 +82,30 @@ impl SiteSampler {
         self.controller.see(now);
         let bin = bin_of(duration_ns);
         let scores = self.arrival_scores(head, now)?;
-        let bits = scores.max_dur();
-        let tail = self.arrival_tails.tail(bits);
-        let drawn = self.arrival_tails.draw(bits, lot(head));
-        if !scores.unknown {
-            self.arrival_tails.record(bits, drawn, now);
-        }
-        let reason = (!scores.unknown && self.keep(drawn, EARLY_SHARE)).then(|| {
-            let is_site = scores.site_dur >= scores.global_dur;
-            let kind = if is_site { ScoreKind::SiteDuration } else { ScoreKind::GlobalDuration };
-            let latency = self.site(head.site).map(|site| &site.dur);
-            KeepReason { kind, ..reason(head.site, bits, tail, latency, now) }
-        });
+        let reason = self.keep_early(head, scores, now);
         self.stats.n_kept_early += u64::from(reason.is_some());
         self.learn_duration(head.site, bin, now);
         reason
+    }
+
+    fn keep_early(
+        &mut self,
+        head: &SpanHead,
+        scores: ArrivalScores,
+        now: Timestamp,
+    ) -> Option<KeepReason> {
+        if scores.unknown {
+            return None;
+        }
+        let bits = scores.max_dur();
+        let tail = self.arrival_tails.judge(bits, lot(head), now);
+        if !self.keep(tail, EARLY_SHARE) {
+            return None;
+        }
+        let is_site = scores.site_dur >= scores.global_dur;
+        let kind = if is_site { ScoreKind::SiteDuration } else { ScoreKind::GlobalDuration };
+        let latency = self.site(head.site).map(|site| &site.dur);
+        Some(KeepReason { kind, ..reason(head.site, bits, tail, latency, now) })
     }
 
     /// The scores a span would have if it arrived now. Makes the site's model if there is none;
@@ -216,10 +225,8 @@ impl SiteSampler {
         if scores.unknown {
             return None;
         }
-        let tail = self.close_tails.tail(bits);
-        let drawn = self.close_tails.draw(bits, lot(span.head()));
-        self.close_tails.record(bits, drawn, now);
-        if span.kept_early || !self.keep(drawn, 1.0) {
+        let tail = self.close_tails.judge(bits, lot(span.head()), now);
+        if span.kept_early || !self.keep(tail, 1.0) {
             return None;
         }
         self.stats.n_kept_late += 1;
@@ -229,8 +236,8 @@ impl SiteSampler {
     }
 
     /// Whether a tail passes the threshold and the budget pays for it.
-    fn keep(&mut self, tail: f32, share: f64) -> bool {
-        if f64::from(tail) > share * self.controller.threshold() {
+    fn keep(&mut self, tail: Tail, share: f64) -> bool {
+        if f64::from(tail.drawn) > share * self.controller.threshold() {
             return false;
         }
         let is_paid = self.controller.pay();
@@ -449,7 +456,7 @@ fn lot(head: &SpanHead) -> f32 {
 fn reason(
     site: CallSiteId,
     bits: f32,
-    tail: f32,
+    tail: Tail,
     latency: Option<&Latency>,
     now: Timestamp,
 ) -> KeepReason {
@@ -457,7 +464,7 @@ fn reason(
     KeepReason {
         kind: ScoreKind::Cold,
         score: f64::from(bits),
-        tail: f64::from(tail),
+        tail: f64::from(tail.share),
         site,
         median_ns: warm.map_or(0, |latency| bin_ns(latency.trusted.median)),
         p99_ns: warm.map_or(0, |latency| bin_ns(latency.trusted.p99)),

@@ -20,12 +20,25 @@ const REBUILD_SPANS: u64 = 1024;
 /// Resolution of the calibration check.
 const N_CALIBRATION: usize = 64;
 
+/// One tail in so many is looked at by the calibration check.
+const CALIBRATION_EVERY: u64 = 8;
+
+/// A tail probability, to show and to decide by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Tail {
+    /// Share of recent spans that scored at least as high.
+    pub(crate) share: f32,
+    /// The same with ties settled by lot.
+    pub(crate) drawn: f32,
+}
+
 /// Recent scores and the tail of every bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct Tails {
     current: Box<[u64; N_BUCKETS]>,
     previous: Box<[u64; N_BUCKETS]>,
-    shares: Box<[f32; N_BUCKETS]>,
+    /// Share of recent spans in or above a bucket; one more element, 0, ends it.
+    shares: Box<[f32; N_BUCKETS + 1]>,
     n_current: u64,
     n_previous: u64,
     opened: Timestamp,
@@ -39,7 +52,7 @@ impl Tails {
         Self {
             current: Box::new([0; N_BUCKETS]),
             previous: Box::new([0; N_BUCKETS]),
-            shares: Box::new([1.0; N_BUCKETS]),
+            shares: Box::new([1.0; N_BUCKETS + 1]),
             n_current: 0,
             n_previous: 0,
             opened: Timestamp::default(),
@@ -50,30 +63,34 @@ impl Tails {
 
     /// Share of recent spans that scored at least as high, in (0, 1]; 1 before there are any.
     /// Before the first 1,024 spans it is coarse: never below 1 / (spans + 1).
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn tail(&self, bits: f32) -> f32 {
         self.shares[bucket(bits)]
     }
 
-    /// A tail for deciding: within its bucket a score gets the place `lot` in [0, 1), so that of
-    /// spans that score alike any share can be kept and tails are uniform.
+    /// The tail of a score, which is then added to the recent ones: it does not judge itself.
+    ///
+    /// `lot` in [0, 1) settles ties: it is the score's place within its bucket, so that of spans
+    /// that score alike any share can be kept, and drawn tails are uniform.
     #[inline]
-    pub(crate) fn draw(&self, bits: f32, lot: f32) -> f32 {
+    pub(crate) fn judge(&mut self, bits: f32, lot: f32, now: Timestamp) -> Tail {
         let bucket = bucket(bits);
-        let above = self.shares.get(bucket + 1).copied().unwrap_or(0.0);
-        above + lot * (self.shares[bucket] - above)
-    }
-
-    /// Adds a score to the recent ones. `drawn` is the tail it was given before, so that it does
-    /// not judge itself; it feeds the calibration check.
-    #[inline]
-    pub(crate) fn record(&mut self, bits: f32, drawn: f32, now: Timestamp) {
-        let bucket = bucket(bits);
-        let step = (drawn * N_CALIBRATION as f32) as usize;
-        self.handed_out[step.min(N_CALIBRATION - 1)] += 1;
+        let share = self.shares[bucket];
+        let above = self.shares[(bucket + 1).min(N_BUCKETS)];
+        let drawn = above + lot * (share - above);
         self.current[bucket] += 1;
         self.n_current += 1;
         self.until_rebuild -= 1;
+        if self.until_rebuild.is_multiple_of(CALIBRATION_EVERY) {
+            self.check(drawn, now);
+        }
+        Tail { share, drawn }
+    }
+
+    /// The rarer part of the work of [`Tails::judge`].
+    fn check(&mut self, drawn: f32, now: Timestamp) {
+        let step = (drawn * N_CALIBRATION as f32) as usize;
+        self.handed_out[step.min(N_CALIBRATION - 1)] += 1;
         if self.until_rebuild == 0 {
             self.rebuild(now);
         }
@@ -111,6 +128,7 @@ impl Tails {
         }
         let total = (self.n_current + self.n_previous) as f64;
         let mut at_least = 0;
+        self.shares[N_BUCKETS] = 0.0;
         for bucket in (0..N_BUCKETS).rev() {
             at_least += self.current[bucket] + self.previous[bucket];
             self.shares[bucket] = ((at_least as f64 + 1.0) / (total + 1.0)) as f32;
@@ -166,8 +184,7 @@ mod tests {
         for i in 0..n {
             // A permutation of 0 .. 10 bits, so that order does not matter.
             let bits = 10.0 * ((i * 7919) % n) as f32 / n as f32;
-            let lot = (i % 16) as f32 / 16.0;
-            tails.record(bits, tails.draw(bits, lot), Timestamp::from_secs(1));
+            tails.judge(bits, (i % 17) as f32 / 17.0, Timestamp::from_secs(1));
         }
         tails
     }
@@ -184,25 +201,29 @@ mod tests {
     }
 
     #[test]
-    fn tails_handed_out_are_uniform() {
-        assert!(ramp(100_000).calibration_ks() < 0.02);
+    fn drawn_tails_are_uniform() {
+        let ks = ramp(100_000).calibration_ks();
+        assert!(ks < 0.02, "{ks}");
     }
 
     #[test]
     fn spans_that_score_alike_are_drawn_lots() {
+        let now = Timestamp::from_secs(1);
         let mut tails = Tails::new();
         for i in 0..10_000 {
-            tails.record(if i % 10 == 0 { 3.0 } else { -9.0 }, 0.5, Timestamp::from_secs(1));
+            tails.judge(if i % 10 == 0 { 3.0 } else { -9.0 }, 0.5, now);
         }
-        assert!(tails.draw(3.0, 0.0) < 0.001);
-        assert!((tails.draw(3.0, 0.5) - 0.05).abs() < 0.005, "{}", tails.draw(3.0, 0.5));
-        assert!((tails.draw(3.0, 0.999) - tails.tail(3.0)).abs() < 0.005);
-        assert!(tails.draw(99.0, 0.5) > 0.0);
+        let mut drawn = |bits, lot| tails.judge(bits, lot, now).drawn;
+        assert!(drawn(3.0, 0.0) < 0.001);
+        assert!((drawn(3.0, 0.5) - 0.05).abs() < 0.005);
+        assert!((drawn(3.0, 0.999) - 0.1).abs() < 0.005);
+        assert!(drawn(99.0, 0.5) < 0.001);
     }
 
     #[test]
     fn nothing_is_rare_before_there_is_anything_to_compare_with() {
-        assert_eq!(Tails::new().tail(40.0).to_bits(), 1.0_f32.to_bits());
+        let tail = Tails::new().judge(40.0, 0.0, Timestamp::from_secs(1));
+        assert_eq!(tail, Tail { share: 1.0, drawn: 1.0 });
     }
 
     #[test]
@@ -210,7 +231,7 @@ mod tests {
         let mut tails = ramp(100_000);
         for minute in 0..180 {
             for _ in 0..2000 {
-                tails.record(20.0, 0.5, Timestamp::from_secs(60 * minute));
+                tails.judge(20.0, 0.5, Timestamp::from_secs(60 * minute));
             }
         }
         assert!(tails.tail(20.0) > 0.999);

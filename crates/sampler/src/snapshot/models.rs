@@ -27,7 +27,7 @@ pub(super) fn write_site(writer: &mut Writer<'_>, names: (&str, &str, SpanKind),
     writer.name(service);
     writer.name(operation);
     writer.u8(kind as u8);
-    for clock in [site.first_seen.0, site.last_seen.0, site.n_spans, site.crowd.bucket] {
+    for clock in [site.first_seen.0, site.last_seen.0, site.n_spans, site.crowd.began_ns] {
         writer.u64(clock);
     }
     for bucket in [site.crowd.current, site.crowd.previous] {
@@ -45,7 +45,7 @@ pub(super) fn read_site<'a>(reader: &mut Reader<'a>) -> Result<NamedSite<'a>, Er
     let mut site = Box::new(Site::new(ServiceId::UNSET, false, first_seen));
     site.last_seen = Timestamp(reader.u64()?);
     site.n_spans = reader.u64()?;
-    site.crowd = Crowd { bucket: reader.u64()?, ..Crowd::default() };
+    site.crowd = Crowd { began_ns: reader.u64()?, ..Crowd::default() };
     for bucket in [&mut site.crowd.current, &mut site.crowd.previous] {
         *bucket = Bucket { n_spans: reader.u32()?, n_slow: reader.u32()? };
     }
