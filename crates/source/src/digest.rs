@@ -37,35 +37,46 @@ pub(crate) fn blake2b_64(block: &[u8; 128], n_bytes: u64) -> [u8; 8] {
     for (word, bytes) in m.iter_mut().zip(block.as_chunks::<8>().0) {
         *word = u64::from_le_bytes(*bytes);
     }
-    let mut v = [0_u64; 16];
-    v[..8].copy_from_slice(&IV);
-    v[0] ^= PARAMETERS;
-    v[8..].copy_from_slice(&IV);
-    v[12] ^= n_bytes;
-    v[14] = !v[14];
+    let [i0, i1, i2, i3, i4, i5, i6, i7] = IV;
+    let mut a = [i0 ^ PARAMETERS, i1, i2, i3];
+    let mut b = [i4, i5, i6, i7];
+    let mut c = [i0, i1, i2, i3];
+    let mut d = [i4 ^ n_bytes, i5, !i6, i7];
     for round in 0..N_ROUNDS {
-        let s = SIGMA[round % 10].map(usize::from);
-        mix(&mut v, [0, 4, 8, 12], m[s[0]], m[s[1]]);
-        mix(&mut v, [1, 5, 9, 13], m[s[2]], m[s[3]]);
-        mix(&mut v, [2, 6, 10, 14], m[s[4]], m[s[5]]);
-        mix(&mut v, [3, 7, 11, 15], m[s[6]], m[s[7]]);
-        mix(&mut v, [0, 5, 10, 15], m[s[8]], m[s[9]]);
-        mix(&mut v, [1, 6, 11, 12], m[s[10]], m[s[11]]);
-        mix(&mut v, [2, 7, 8, 13], m[s[12]], m[s[13]]);
-        mix(&mut v, [3, 4, 9, 14], m[s[14]], m[s[15]]);
+        let s = SIGMA[round % 10].map(|i| m[usize::from(i)]);
+        mix(&mut a, &mut b, &mut c, &mut d, [s[0], s[2], s[4], s[6]], [s[1], s[3], s[5], s[7]]);
+        // Columns were mixed; turned like this, the diagonals are.
+        (b, c, d) = (turn(b), turn(turn(c)), turn(turn(turn(d))));
+        let (x, y) = ([s[8], s[10], s[12], s[14]], [s[9], s[11], s[13], s[15]]);
+        mix(&mut a, &mut b, &mut c, &mut d, x, y);
+        (b, c, d) = (turn(turn(turn(b))), turn(turn(c)), turn(d));
     }
-    (IV[0] ^ PARAMETERS ^ v[0] ^ v[8]).to_le_bytes()
+    (i0 ^ PARAMETERS ^ a[0] ^ c[0]).to_le_bytes()
 }
 
-fn mix(v: &mut [u64; 16], [a, b, c, d]: [usize; 4], x: u64, y: u64) {
-    v[a] = v[a].wrapping_add(v[b]).wrapping_add(x);
-    v[d] = (v[d] ^ v[a]).rotate_right(32);
-    v[c] = v[c].wrapping_add(v[d]);
-    v[b] = (v[b] ^ v[c]).rotate_right(24);
-    v[a] = v[a].wrapping_add(v[b]).wrapping_add(y);
-    v[d] = (v[d] ^ v[a]).rotate_right(16);
-    v[c] = v[c].wrapping_add(v[d]);
-    v[b] = (v[b] ^ v[c]).rotate_right(63);
+/// One place to the left. Not `rotate_left`, which is a call into a loop for slices of any length.
+const fn turn([a, b, c, d]: [u64; 4]) -> [u64; 4] {
+    [b, c, d, a]
+}
+
+/// The RFC's function G on four columns at once.
+#[inline]
+fn mix(
+    a: &mut [u64; 4],
+    b: &mut [u64; 4],
+    c: &mut [u64; 4],
+    d: &mut [u64; 4],
+    x: [u64; 4],
+    y: [u64; 4],
+) {
+    for (words, rotations) in [(x, (32, 24)), (y, (16, 63))] {
+        for i in 0..4 {
+            a[i] = a[i].wrapping_add(b[i]).wrapping_add(words[i]);
+            d[i] = (d[i] ^ a[i]).rotate_right(rotations.0);
+            c[i] = c[i].wrapping_add(d[i]);
+            b[i] = (b[i] ^ c[i]).rotate_right(rotations.1);
+        }
+    }
 }
 
 #[cfg(test)]
