@@ -58,7 +58,7 @@ pub struct Server {
     addresses: Addresses,
     role: Role,
     state: Arc<State>,
-    /// Receivers, and the streams of subscribers.
+    /// Receivers and the streams of subscribers, or the subscription.
     receivers: ShutdownHandle,
     /// Destinations of kept spans.
     outlets: ShutdownHandle,
@@ -100,7 +100,8 @@ impl Server {
         let mut account = None;
         match (&role, listeners) {
             (Role::Processor { sampler }, _) => {
-                account = processor.map(|input| parts.remote(sampler, input)).transpose()?;
+                let subscribe = |input| parts.remote(sampler, input, receivers_shutdown);
+                account = processor.map(subscribe).transpose()?;
             }
             (_, Some(listeners)) => {
                 parts.receiving(listeners, processor, receivers_shutdown, outlets_shutdown, ready_receiver)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use spanwise_analyzer::rules::RuleSet;
 use spanwise_otlp::sampled_spans::{Ledger, ReceivedBatch, SubscribeRequest, subscribe};
-use spanwise_otlp::transport::{ChannelLimits, Endpoint, Spawn};
+use spanwise_otlp::transport::{ChannelLimits, Endpoint, Phase, Shutdown, Spawn};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -78,8 +78,16 @@ pub fn compile_subscribed(text: &str) -> Result<Arc<RuleSet>> {
 }
 
 impl Remote {
-    /// Keeps the subscription open until the processor is gone.
-    pub async fn run(self) {
+    /// Keeps the subscription open until the shutdown begins or the processor is gone.
+    pub async fn run(self, mut shutdown: Shutdown) {
+        // What is on its way then would be counted for a decision that is not taken any more.
+        tokio::select! {
+            () = self.stay_subscribed() => {}
+            () = shutdown.reached(Phase::Draining) => {}
+        }
+    }
+
+    async fn stay_subscribed(&self) {
         let mut ledger = Ledger::default();
         let mut backoff = BACKOFF.0;
         while !self.processor.is_closed() {

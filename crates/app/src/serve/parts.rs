@@ -78,6 +78,7 @@ impl Parts<'_> {
         &mut self,
         sampler: &str,
         processor: mpsc::Sender<Input>,
+        shutdown: Shutdown,
     ) -> Result<watch::Receiver<Account>> {
         let endpoint = Endpoint::parse(sampler, exporter::Protocol::Grpc.default_port())
             .with_context(|| format!("--sampler {sampler}"))?;
@@ -94,7 +95,7 @@ impl Parts<'_> {
         let rules = rules_text(&self.config.raw_scaler)?;
         let remote =
             Remote { endpoint, rules, processor, spans, account, spawn: shared(self.spawner) };
-        self.stages.push(("subscription", tokio::spawn(remote.run())));
+        self.stages.push(("subscription", tokio::spawn(remote.run(shutdown))));
         Ok(shown)
     }
 

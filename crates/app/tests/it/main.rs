@@ -1,0 +1,6 @@
+//! The running product, from the outside: what is sent to it, what comes out, what it says.
+#![cfg(test)]
+
+mod forward;
+mod incident;
+mod support;
