@@ -1,1 +1,5 @@
-//! Generates seeded streams of spans.
+#![doc = include_str!("../README.md")]
+
+mod draw;
+pub mod otelgen;
+pub mod synthetic;
