@@ -21,4 +21,5 @@ mod shell_abuse;
 mod shell_export;
 mod shell_grpc;
 mod shell_http;
+mod shell_sdk;
 mod shell_stream;
