@@ -65,12 +65,12 @@ impl PageParams {
     pub(crate) fn decided(&self) -> Result<(Option<Outcome>, Option<Reason>), Problem> {
         let outcome = match self.outcome.as_deref() {
             None => None,
-            Some(name) => Some(Outcome::ALL.into_iter().find(|o| o.as_str() == name).ok_or_else(
-                || {
+            Some(name) => {
+                Some(Outcome::ALL.into_iter().find(|o| o.as_str() == name).ok_or_else(|| {
                     let known = "known are acted, recommended, suppressed and failed";
                     Problem::invalid(format!("{name:?} is no outcome"), known)
-                },
-            )?),
+                })?)
+            }
         };
         let reason = match self.reason.as_deref() {
             None => None,

@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use clap::Parser as _;
 
 use crate::cli::output::Output;
-use crate::cli::{BenchCommand, Cli, Command, LogFormat};
+use crate::cli::{BenchCommand, Cli, Command, EvalCommand, LogFormat};
 use crate::exit::{Exit, FAILED, OK};
 
 /// Runs a command line and says how it ended. Errors are printed here.
@@ -53,7 +53,8 @@ fn dispatch(cli: &Cli, output: &Output) -> anyhow::Result<Exit> {
         Command::Config(command) => cli::config::run(command, output),
         Command::Decisions(command) => cli::decisions::run(command, output),
         Command::Explain(args) => cli::decisions::explain_target(args, output),
-        Command::Eval(_) => anyhow::bail!("wait"),
+        Command::Eval(EvalCommand::Spans(args)) => cli::eval::spans(args, output).map(|()| OK),
+        Command::Eval(EvalCommand::Shocks(args)) => cli::eval::shocks(args, output).map(|()| OK),
         Command::Bench(command) => {
             match command {
                 BenchCommand::Hst(args) => cli::bench::hst(args, output),

@@ -6,9 +6,9 @@
 
 pub mod core;
 pub mod fanout;
-pub mod processor;
 pub mod forward;
 pub mod inspector;
+pub mod processor;
 pub mod records;
 pub mod remote;
 pub mod span_queue;

@@ -77,7 +77,8 @@ pub struct Server {
 impl Server {
     /// Starts everything. Nothing runs if any part of it fails.
     pub async fn start(config: Config, role: Role, clock: Clock) -> Result<Self> {
-        let http = spanwise_otlp::receiver::bind(config.listen.http, config.listen.insecure).await?;
+        let http =
+            spanwise_otlp::receiver::bind(config.listen.http, config.listen.insecure).await?;
         let mut addresses =
             Addresses { otlp_grpc: None, otlp_http: None, http: http.local_addr()? };
         let listeners = listeners(&config, &role, &mut addresses).await?;
@@ -104,14 +105,21 @@ impl Server {
                 account = processor.map(subscribe).transpose()?;
             }
             (_, Some(listeners)) => {
-                parts.receiving(listeners, processor, receivers_shutdown, outlets_shutdown, ready_receiver)?;
+                parts.receiving(
+                    listeners,
+                    processor,
+                    receivers_shutdown,
+                    outlets_shutdown,
+                    ready_receiver,
+                )?;
             }
             (_, None) => {}
         }
         let mut stages = parts.stages;
         stages.reverse();
         let (api_stop, api_stopped) = watch::channel(false);
-        let api = tokio::spawn(parts::api(http, Arc::clone(&state), config.listen.insecure, api_stopped));
+        let api =
+            tokio::spawn(parts::api(http, Arc::clone(&state), config.listen.insecure, api_stopped));
         Ok(Self {
             addresses,
             role,

@@ -10,8 +10,10 @@ pub fn start(filter: &str, as_json: bool) -> Result<()> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         anyhow::anyhow!("log level `{filter}`: {error}\n  fix: try `info` or `spanwise=debug`")
     })?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     // A second start, as in tests, keeps the first subscriber.
     let _ = if as_json { builder.json().try_init() } else { builder.compact().try_init() };
     Ok(())

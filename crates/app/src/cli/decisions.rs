@@ -68,7 +68,9 @@ pub fn explain_target(args: &ExplainArgs, output: &Output) -> Result<Exit> {
 
 fn one(url: &str, id: &str, output: &Output) -> Result<Exit> {
     if !id.strip_prefix("d-").is_some_and(|n| n.parse::<u64>().is_ok()) {
-        bail!("`{id}` is no decision id\n  fix: write it as `decisions list` shows it, such as d-12");
+        bail!(
+            "`{id}` is no decision id\n  fix: write it as `decisions list` shows it, such as d-12"
+        );
     }
     let body = fetch(&format!("{url}/api/v1/decisions/{id}"))?;
     if output.format == Format::Json {

@@ -48,7 +48,8 @@ impl Output {
         if !self.progress || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
-        let style = ProgressStyle::with_template("{msg:<12} {wide_bar} {human_pos}/{human_len} {eta}");
+        let style =
+            ProgressStyle::with_template("{msg:<12} {wide_bar} {human_pos}/{human_len} {eta}");
         let bar = ProgressBar::new(len).with_message(what);
         match style {
             Ok(style) => bar.with_style(style),

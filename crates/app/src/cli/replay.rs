@@ -68,7 +68,10 @@ pub fn run(args: &ReplayArgs, output: &Output) -> Result<Exit> {
     })?;
     output.result(&sent, |sent| {
         let rate = sent.spans as f64 / sent.seconds.max(1e-9);
-        format!("{} spans in {} requests, {rate:.0} spans/s, {} rejected", sent.spans, sent.requests, sent.rejected)
+        format!(
+            "{} spans in {} requests, {rate:.0} spans/s, {} rejected",
+            sent.spans, sent.requests, sent.rejected
+        )
     })?;
     Ok(OK)
 }

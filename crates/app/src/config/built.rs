@@ -100,7 +100,12 @@ pub(super) struct Problems(pub(super) Vec<Problem>);
 pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
     let mut problems = Problems::default();
     if raw.version.is_some_and(|version| version != 1) {
-        problems.error("version", "C001", "unknown version".to_owned(), "write `version: 1`, or leave it out");
+        problems.error(
+            "version",
+            "C001",
+            "unknown version".to_owned(),
+            "write `version: 1`, or leave it out",
+        );
     }
     let memory_limit = memory_limit(raw, &mut problems);
     let listen = listen(&raw.listen, &mut problems);
@@ -108,7 +113,8 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
     let (scaler, backends, known) = targets::build(&raw.scaler, &mut problems);
     let (rules, found) = RuleSet::compile(&raw.scaler.rules, &known);
     problems.0.extend(found);
-    let forward: Vec<Forward> = (0..).zip(&raw.forward).filter_map(|(idx, raw)| forward(idx, raw, &mut problems)).collect();
+    let forward: Vec<Forward> =
+        (0..).zip(&raw.forward).filter_map(|(idx, raw)| forward(idx, raw, &mut problems)).collect();
     if raw.data_dir.is_none() && scaler.as_ref().is_some_and(targets::acts_for_real) {
         problems.error(
             "scaler.mode",
@@ -160,7 +166,13 @@ impl Config {
 }
 
 impl Problems {
-    pub(super) fn error(&mut self, path: impl Into<String>, code: &'static str, message: String, fix: &str) {
+    pub(super) fn error(
+        &mut self,
+        path: impl Into<String>,
+        code: &'static str,
+        message: String,
+        fix: &str,
+    ) {
         let (path, fix) = (path.into(), fix.to_owned());
         self.0.push(Problem { path, code, severity: Severity::Error, message, fix });
     }
@@ -175,11 +187,21 @@ fn memory_limit(raw: &RawConfig, problems: &mut Problems) -> Option<u64> {
     match SizeBytes::parse(text) {
         Ok(SizeBytes(bytes)) if bytes >= MEMORY_LIMIT_MIN => Some(bytes),
         Ok(_) => {
-            problems.error("memory_limit", "C002", format!("{text} is too little"), "give at least 64MiB");
+            problems.error(
+                "memory_limit",
+                "C002",
+                format!("{text} is too little"),
+                "give at least 64MiB",
+            );
             None
         }
         Err(error) => {
-            problems.error("memory_limit", "C002", error.to_string(), "write a size such as 512MiB");
+            problems.error(
+                "memory_limit",
+                "C002",
+                error.to_string(),
+                "write a size such as 512MiB",
+            );
             None
         }
     }
@@ -283,7 +305,12 @@ fn forward(idx: usize, raw: &RawForward, problems: &mut Problems) -> Option<Forw
         None | Some("grpc") => Some(ForwardProtocol::Grpc),
         Some("http/protobuf") => Some(ForwardProtocol::HttpProtobuf),
         Some(other) => {
-            problems.error(format!("{path}.protocol"), "C005", format!("unknown protocol `{other}`"), "write grpc or http/protobuf");
+            problems.error(
+                format!("{path}.protocol"),
+                "C005",
+                format!("unknown protocol `{other}`"),
+                "write grpc or http/protobuf",
+            );
             None
         }
     };
@@ -291,7 +318,12 @@ fn forward(idx: usize, raw: &RawForward, problems: &mut Problems) -> Option<Forw
         None | Some("none") => Some(false),
         Some("gzip") => Some(true),
         Some(other) => {
-            problems.error(format!("{path}.compression"), "C005", format!("unknown compression `{other}`"), "write gzip or none");
+            problems.error(
+                format!("{path}.compression"),
+                "C005",
+                format!("unknown compression `{other}`"),
+                "write gzip or none",
+            );
             None
         }
     };
@@ -299,12 +331,22 @@ fn forward(idx: usize, raw: &RawForward, problems: &mut Problems) -> Option<Forw
     let queue_bytes = match queue {
         Ok(bytes) => Some(bytes.map_or(FORWARD_QUEUE_DEFAULT, |SizeBytes(bytes)| bytes)),
         Err(error) => {
-            problems.error(format!("{path}.queue"), "C005", error.to_string(), "write a size such as 32MiB");
+            problems.error(
+                format!("{path}.queue"),
+                "C005",
+                error.to_string(),
+                "write a size such as 32MiB",
+            );
             None
         }
     };
     if !raw.endpoint.starts_with("http://") && !raw.endpoint.starts_with("https://") {
-        problems.error(format!("{path}.endpoint"), "C005", format!("`{}` is not a url", raw.endpoint), "write http://host:4317");
+        problems.error(
+            format!("{path}.endpoint"),
+            "C005",
+            format!("`{}` is not a url", raw.endpoint),
+            "write http://host:4317",
+        );
         return None;
     }
     Some(Forward {

@@ -11,8 +11,8 @@ use spanwise_analyzer::rules::{Context, Predicates, RuleSet};
 use spanwise_analyzer::statistics::Statistics;
 use spanwise_assembler::Assembler;
 use spanwise_model::{
-    Batch, CallSiteId, CallSites, ClosedTrace, KeepReason, RuleCount, SampledSpan, SpanFlags, SpanRef,
-    Timestamp,
+    Batch, CallSiteId, CallSites, ClosedTrace, KeepReason, RuleCount, SampledSpan, SpanFlags,
+    SpanRef, Timestamp,
 };
 use spanwise_otlp::WireAttributes;
 use spanwise_otlp::sampled_spans::RuleSetId;
@@ -154,7 +154,7 @@ impl Core {
         self.assembler.tick(now, &mut self.closed);
         self.close(now, sampled);
         self.sampler.tick(now);
-                if now >= self.expire_next {
+        if now >= self.expire_next {
             self.expire_next = now.plus_ns(EXPIRE_EVERY_NS);
             self.expire(now);
         }
@@ -284,7 +284,8 @@ impl Core {
             let ctx = Context { sites: &self.sites, attributes: &WireAttributes, now };
             let mut kept = self.kept.iter().peekable();
             for (idx, span) in (0_u32..).zip(&trace.spans) {
-                let reason = kept.next_if(|(kept_idx, _)| *kept_idx == idx).map(|(_, reason)| *reason);
+                let reason =
+                    kept.next_if(|(kept_idx, _)| *kept_idx == idx).map(|(_, reason)| *reason);
                 let is_sampled = span.kept_early || reason.is_some();
                 let (batch, span_idx) = (&span.batch, span.span_idx);
                 for (rules, predicates) in &mut self.rules {

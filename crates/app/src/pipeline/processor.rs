@@ -124,7 +124,8 @@ impl Processor {
 
     async fn decide(&mut self, pending: Vec<TargetRef>) {
         let orchestrator = &self.orchestrator;
-        let observations = join_all(pending.iter().map(|target| observe(&**orchestrator, target))).await;
+        let observations =
+            join_all(pending.iter().map(|target| observe(&**orchestrator, target))).await;
         let mut plans = Vec::new();
         for (target, observed) in pending.iter().zip(observations) {
             self.show_observation(target, &observed);

@@ -72,7 +72,8 @@ pub fn rules_text(scaler: &RawScaler) -> Result<String> {
 
 /// Compiles rules that [`rules_text`] made.
 pub fn compile_subscribed(text: &str) -> Result<Arc<RuleSet>> {
-    let raw: RawScaler = yaml::parse(text, "rules of the subscription").map_err(anyhow::Error::msg)?;
+    let raw: RawScaler =
+        yaml::parse(text, "rules of the subscription").map_err(anyhow::Error::msg)?;
     let (rules, problems) = RuleSet::compile(&raw.rules, &known_targets(&raw));
     rules.map(Arc::new).ok_or_else(|| anyhow!(load::render(&problems, text, "rules")))
 }

@@ -92,6 +92,7 @@ impl Parts<'_> {
         );
         self.stages.push(("inspector", tokio::spawn(inspector.run(received))));
         let (account, shown) = watch::channel(Account::default());
+        self.state.follow_account(shown.clone());
         let rules = rules_text(&self.config.raw_scaler)?;
         let remote =
             Remote { endpoint, rules, processor, spans, account, spawn: shared(self.spawner) };
@@ -114,12 +115,8 @@ impl Parts<'_> {
         let work = self.worker(Arc::clone(&hub), forward, processor)?;
         let in_flight = self.config.memory_limit / 100 * IN_FLIGHT_PERCENT;
         let admission = Admission::new(in_flight, WAITING_BYTES);
-        let intake = Intake::new(
-            receiver::Config::default(),
-            admission,
-            work,
-            shared(self.spawner),
-        );
+        let intake =
+            Intake::new(receiver::Config::default(), admission, work, shared(self.spawner));
         let intake = Arc::new(intake);
         let check = Arc::new(|rules: &str| {
             compile_subscribed(rules).map(drop).map_err(|error| error.to_string())

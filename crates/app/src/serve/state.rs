@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::persist;
 use crate::pipeline::core::Core;
 use crate::pipeline::records::Records;
+use crate::pipeline::remote::Account;
 use crate::telemetry::metrics::{Metrics, ReasonLabel, ReceiverLabels};
 
 /// Models are written this often: after a crash at most this much learning is lost.
@@ -60,6 +61,7 @@ pub struct State {
 struct Inner {
     in_flight: InFlight,
     targets: Option<watch::Receiver<Vec<TargetStatus>>>,
+    account: Option<watch::Receiver<Account>>,
     saved: Timestamp,
     n_evicted: u64,
     n_full: u64,
@@ -114,6 +116,11 @@ impl State {
     /// Names where the processor shows what it saw of the targets.
     pub fn follow_targets(&self, targets: watch::Receiver<Vec<TargetStatus>>) {
         self.inner.lock().targets = Some(targets);
+    }
+
+    /// Names where the account of the subscription is kept.
+    pub fn follow_account(&self, account: watch::Receiver<Account>) {
+        self.inner.lock().account = Some(account);
     }
 
     /// Reads the models back, if there are any. What cannot be read is left alone and learnt anew.
@@ -178,6 +185,12 @@ impl State {
             let inner = self.inner.lock();
             if let Some(targets) = &inner.targets {
                 status.targets.clone_from(&targets.borrow());
+            }
+            if let Some(account) = &inner.account {
+                let account = *account.borrow();
+                status.spans.accepted = account.n_received;
+                status.spans.missed = account.n_missed;
+                status.checks.push(subscription(account));
             }
             if inner.stopping {
                 status.checks.push(stopping());
@@ -257,7 +270,8 @@ fn base(
     let listening = |name: &str, addr: Option<std::net::SocketAddr>| {
         addr.map(|addr| Check { name: name.to_owned(), ok: true, detail: addr.to_string() })
     };
-    let checks = [listening("receiver grpc", at.otlp_grpc), listening("receiver http", at.otlp_http)];
+    let checks =
+        [listening("receiver grpc", at.otlp_grpc), listening("receiver http", at.otlp_http)];
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         role: match role {
@@ -282,6 +296,16 @@ fn base(
     }
 }
 
+fn subscription(account: Account) -> Check {
+    let Account { connected, n_received, n_missed, n_range, n_restarts } = account;
+    let state = if connected { "open" } else { "not open; trying again" };
+    let detail = format!(
+        "{state}; of {n_range} spans of this epoch {n_received} received, {n_missed} missed; \
+         {n_restarts} restarts of the sampler"
+    );
+    Check { name: "subscription".to_owned(), ok: connected, detail }
+}
+
 fn stopping() -> Check {
     let detail = "draining what is in flight".to_owned();
     Check { name: "not stopping".to_owned(), ok: false, detail }
@@ -293,7 +317,8 @@ fn picture_sites(
     model: impl Fn(spanwise_model::CallSiteId) -> Option<ModelState>,
 ) -> Vec<Site> {
     stats.sort_by_key(|stats| stats.site);
-    let find = |id| stats.binary_search_by_key(&id, |stats| stats.site).ok().map(|idx| stats[idx].clone());
+    let find =
+        |id| stats.binary_search_by_key(&id, |stats| stats.site).ok().map(|idx| stats[idx].clone());
     sites
         .iter()
         .map(|(id, site)| Site { site: Arc::clone(site), stats: find(id), model: model(id) })

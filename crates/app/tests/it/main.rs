@@ -3,4 +3,5 @@
 
 mod forward;
 mod incident;
+mod split;
 mod support;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod requests;
 pub(crate) mod server;
 pub(crate) mod sink;

@@ -74,7 +74,8 @@ pub fn run(args: &ScenarioArgs, output: &Output) -> Result<()> {
     output.result(&report, |report| {
         let mut text = String::new();
         let per_span = report.bytes as f64 / spans as f64;
-        let _ = writeln!(text, "live heap of the queue  {:12} B, {per_span:.1} B/span", report.bytes);
+        let _ =
+            writeln!(text, "live heap of the queue  {:12} B, {per_span:.1} B/span", report.bytes);
         let _ = writeln!(text, "N d a (eq. 10)          {:12.0} B", report.eq10.predicted);
         if let Some(paper) = report.paper_bytes {
             let ratio = report.bytes as f64 / paper as f64;

@@ -46,7 +46,12 @@ pub fn run(args: &HstArgs, output: &Output) -> Result<()> {
     for _ in 0..args.sites {
         let config = StepConfig { window: args.window, ..StepConfig::default() };
         step.push(StepForest::new(&skeleton, config)?);
-        literal.push(LiteralForest::new(&skeleton, ScoreKind::Tan, config.window_first, args.window));
+        literal.push(LiteralForest::new(
+            &skeleton,
+            ScoreKind::Tan,
+            config.window_first,
+            args.window,
+        ));
     }
     let ns_per_span = time(&stream, args.spans, |site, bin| {
         let forest = &mut step[site];
@@ -81,8 +86,7 @@ pub fn run(args: &HstArgs, output: &Output) -> Result<()> {
 /// Log-normal durations around a median per site, sites drawn uniformly.
 fn stream(sites: usize) -> Vec<Observation> {
     let mut rng = ChaCha8Rng::seed_from_u64(42);
-    let medians: Vec<f64> =
-        (0..sites).map(|_| 0.3e6 * 2000_f64.powf(unit(&mut rng))).collect();
+    let medians: Vec<f64> = (0..sites).map(|_| 0.3e6 * 2000_f64.powf(unit(&mut rng))).collect();
     let observation = |rng: &mut ChaCha8Rng| {
         let site = (rng.next_u64() % sites.max(1) as u64) as usize;
         // The sum of 12 uniform numbers is close enough to a normal one.

@@ -37,11 +37,12 @@ pub struct Report {
 /// Runs the benchmark.
 pub fn run(args: &IngestArgs, output: &Output) -> Result<()> {
     let requests = bench_payload(args.requests, 42);
-    let (ns_per_span, allocations_per_span) = measure(args, &requests, |core, bytes, now, sampled| {
-        let decoded = decode(bytes.clone(), &Limits::default())?;
-        core.batch(decoded.batch, now, sampled);
-        Ok(())
-    })?;
+    let (ns_per_span, allocations_per_span) =
+        measure(args, &requests, |core, bytes, now, sampled| {
+            let decoded = decode(bytes.clone(), &Limits::default())?;
+            core.batch(decoded.batch, now, sampled);
+            Ok(())
+        })?;
     let (prost_ns_per_span, _) = measure(args, &requests, |core, bytes, now, sampled| {
         let request = ExportTraceServiceRequest::decode(bytes.clone())?;
         let batch = through_structs(core, &request, now);
@@ -53,7 +54,11 @@ pub fn run(args: &IngestArgs, output: &Output) -> Result<()> {
         let mut text = String::new();
         let _ = writeln!(text, "bytes to decision   {:8.1} ns/span", report.ns_per_span);
         let _ = writeln!(text, "the same over prost {:8.1} ns/span", report.prost_ns_per_span);
-        let _ = writeln!(text, "ratio               {:8.2}", report.prost_ns_per_span / report.ns_per_span);
+        let _ = writeln!(
+            text,
+            "ratio               {:8.2}",
+            report.prost_ns_per_span / report.ns_per_span
+        );
         let _ = writeln!(text, "allocations         {:8.4} per span", report.allocations_per_span);
         text
     })

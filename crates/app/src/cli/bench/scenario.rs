@@ -4,8 +4,12 @@
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use spanwise_otlp::{Limits, RequestBuilder, decode};
+use spanwise_sim::otelgen;
 
 use super::{Scenario, ScenarioArgs};
+
+/// Seed of generated traces.
+const SEED: u64 = 42;
 
 /// Requests, and how many spans are in them.
 #[derive(Debug)]
@@ -19,8 +23,8 @@ pub struct Load {
 /// Generates or reads `n_traces` traces.
 pub fn load(args: &ScenarioArgs, n_traces: usize) -> Result<Load> {
     match args.scenario {
-        Scenario::MobileWeb => bail!("wait"),
-        Scenario::Microservices => bail!("wait"),
+        Scenario::MobileWeb => Ok(generated(otelgen::Scenario::MobileWeb, n_traces)),
+        Scenario::Microservices => Ok(generated(otelgen::Scenario::Microservices, n_traces)),
         Scenario::Boutique => {
             let Some(input) = &args.input else {
                 bail!("scenario boutique needs recorded spans\n  fix: add --input FILE");
@@ -30,10 +34,14 @@ pub fn load(args: &ScenarioArgs, n_traces: usize) -> Result<Load> {
     }
 }
 
-fn generated(traces: impl Iterator<Item = Vec<spanwise_model::SpanRecord>>) -> Load {
+fn generated(scenario: otelgen::Scenario, n_traces: usize) -> Load {
+    let mut traces = scenario.traces(SEED);
     let mut builder = RequestBuilder::new();
     let mut load = Load { requests: Vec::new(), n_spans: 0 };
-    for trace in traces {
+    let mut trace = Vec::new();
+    for _ in 0..n_traces {
+        trace.clear();
+        traces.next_trace(&mut trace);
         load.n_spans += trace.len() as u64;
         for span in &trace {
             builder.push(span);

@@ -23,8 +23,6 @@ use crate::pipeline::span_queue::SpanQueue;
 
 /// Traces of the paper's table.
 const TRACES_DEFAULT: usize = 20_000;
-/// Requests between two looks at the rule windows.
-const REQUESTS_PER_TICK: usize = 100;
 
 /// Result of `bench throughput`.
 #[derive(Debug, Serialize)]
@@ -65,11 +63,11 @@ pub fn run(args: &ScenarioArgs, output: &Output) -> Result<()> {
     }
     let mut engine = Engine::new(&services, first.unwrap_or_default())?;
     let started = Instant::now();
-    let mut n_requests = 0;
+    let mut decided_s = 0;
     while let Some(request) = queue.pop()? {
         engine.inspect(request)?;
-        n_requests += 1;
-        if n_requests % REQUESTS_PER_TICK == 0 {
+        if engine.now.as_secs() != decided_s {
+            decided_s = engine.now.as_secs();
             engine.decide();
         }
     }
@@ -101,7 +99,8 @@ impl Engine {
     fn new(services: &[String], now: Timestamp) -> Result<Self> {
         let mut yaml = String::from("scaler:\n  mode: act\n  targets:\n");
         for service in services {
-            let _ = writeln!(yaml, "    - {{service: '{service}', orchestrator: recorder, max: 20}}");
+            let _ =
+                writeln!(yaml, "    - {{service: '{service}', orchestrator: recorder, max: 20}}");
         }
         yaml.push_str("  rules:\n");
         for (idx, service) in services.iter().enumerate() {

@@ -66,18 +66,19 @@ impl<'a> Story<'a> {
         self.tell("FAULT", "cartservice works 150 ms longer on GetCart (the engine is not told)")?;
         let since = self.clock.now();
         faults.lock().push(cart);
-        self.anomaly("cartservice", since).await?;
-        self.decision("cartservice", Outcome::Acted, Reason::LoadBound).await?;
+        self.anomaly("cartservice", "GetCart", since).await?;
+        self.decision("cartservice", since, Outcome::Acted, Reason::LoadBound).await?;
         faults.lock().clear();
         self.tell("recovered", "the second replica takes its share: the fault ends here")?;
-        self.decision("cartservice", Outcome::Suppressed, Reason::Cooldown).await?;
+        self.decision("cartservice", since, Outcome::Suppressed, Reason::Cooldown).await?;
 
-        let shipping = Fault::SlowNetwork { callee: "shippingservice", added_ns: SHIPPING_ADDED_NS };
+        let shipping =
+            Fault::SlowNetwork { callee: "shippingservice", added_ns: SHIPPING_ADDED_NS };
         self.tell("FAULT", "the network to shippingservice is slow; its target allows 1 replica")?;
         let since = self.clock.now();
         faults.lock().push(shipping);
-        self.anomaly("frontend", since).await?;
-        self.decision("shippingservice", Outcome::Suppressed, Reason::AtMax).await?;
+        self.anomaly("frontend", "GetQuote", since).await?;
+        self.decision("shippingservice", since, Outcome::Suppressed, Reason::AtMax).await?;
         faults.lock().clear();
         Ok(())
     }
@@ -105,19 +106,21 @@ impl<'a> Story<'a> {
                     spans.accepted, sites.known, sites.ready
                 );
                 self.tell("learnt", &learnt)?;
-                return self.tell("budget", &format!("1 % of the spans; {} kept so far", spans.kept));
+                return self
+                    .tell("budget", &format!("1 % of the spans; {} kept so far", spans.kept));
             }
             self.wait(deadline, "learning").await?;
         }
     }
 
-    /// Waits for an anomalous span of a service.
-    async fn anomaly(&mut self, service: &str, since: Timestamp) -> Result<()> {
+    /// Waits for an anomalous span of a service that started after the fault.
+    async fn anomaly(&mut self, service: &str, operation: &str, since: Timestamp) -> Result<()> {
         let deadline = self.deadline();
         loop {
             let list: AnomalyList = self.get("/api/v1/anomalies?limit=200").await?;
             let found = list.items.iter().rev().find(|item| {
                 item.service == service
+                    && item.operation.ends_with(operation)
                     && parse_time(&item.time) >= Some(since)
                     && item.duration_ns.is_some_and(|duration| duration.0 >= ANOMALY_NS_MIN)
             });
@@ -139,15 +142,22 @@ impl<'a> Story<'a> {
     }
 
     /// Tells every record about a target until one has the outcome and reason waited for.
-    async fn decision(&mut self, target: &str, outcome: Outcome, reason: Reason) -> Result<()> {
+    async fn decision(
+        &mut self,
+        target: &str,
+        since: Timestamp,
+        outcome: Outcome,
+        reason: Reason,
+    ) -> Result<()> {
         let deadline = self.deadline();
         let path = format!("/api/v1/decisions?target={target}");
         loop {
             let list: DecisionList = self.get(&path).await?;
             for view in list.items.iter().rev() {
                 // An intent is told once it has an outcome.
+                let is_older = parse_time(&view.time) < Some(since);
                 let is_intent = view.outcome == Outcome::Recommended.as_str();
-                if is_intent || !self.told.insert(view.id.clone()) {
+                if is_older || is_intent || !self.told.insert(view.id.clone()) {
                     continue;
                 }
                 self.record(view)?;

@@ -127,7 +127,8 @@ impl Traffic {
                 _ => by_trace.push((span.trace_id, vec![span])),
             }
         }
-        let templates = by_trace.into_iter().filter_map(|(_, spans)| Template::new(spans)).collect();
+        let templates =
+            by_trace.into_iter().filter_map(|(_, spans)| Template::new(spans)).collect();
         Self { templates, rng: ChaCha8Rng::seed_from_u64(seed), n_instances }
     }
 

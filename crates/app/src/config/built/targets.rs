@@ -78,7 +78,8 @@ fn target(
     backends: &mut Backends,
     problems: &mut Problems,
 ) -> Option<spanwise_scaler::Target> {
-    let reference = TargetRef { backend: backend(path, raw, backends, problems)?, ..reference(raw) };
+    let reference =
+        TargetRef { backend: backend(path, raw, backends, problems)?, ..reference(raw) };
     let mut target = spanwise_scaler::Target::new(reference, raw.max.unwrap_or(0));
     target.min = raw.min.unwrap_or(1);
     target.step_max = raw.step;
@@ -117,9 +118,7 @@ fn backend(
             let command = raw.command.clone();
             (format!("exec:{}", raw.service), Some(Backend::Exec { command, observe, replicas }))
         }
-        Some("recorder") => {
-            (format!("recorder:{replicas}"), Some(Backend::Recorder { replicas }))
-        }
+        Some("recorder") => (format!("recorder:{replicas}"), Some(Backend::Recorder { replicas })),
         other => {
             let message = match other {
                 Some(other) => format!("unknown orchestrator `{other}`"),
