@@ -53,7 +53,7 @@ pub enum Full {
 }
 
 impl Admission {
-    /// A budget of `total` bytes, with requests for at most `waiting_max` bytes waiting for it.
+    /// A budget of `total` bytes, with senders of at most `waiting_max` bytes waiting for it.
     pub fn new(total: u64, waiting_max: u64) -> Self {
         let permits = usize::try_from(total).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let shared = Shared {
@@ -100,6 +100,12 @@ impl Charge {
 
     /// Takes `more` bytes, waiting at most two seconds. On error the charge stays as it was.
     pub async fn grow(&mut self, more: u64) -> Result<(), Full> {
+        self.grow_from(more, more).await
+    }
+
+    /// The same for bytes that come from a sender who may send up to `seat_bytes` while he waits:
+    /// those are what is held without being paid for, so they count against the waiting budget.
+    pub async fn grow_from(&mut self, more: u64, seat_bytes: u64) -> Result<(), Full> {
         let needed = self.bytes.saturating_add(more);
         self.check_possible(needed)?;
         let never = Full::Never { needed, total: self.shared.total };
@@ -107,7 +113,7 @@ impl Charge {
         if let Ok(taken) = self.shared.free.try_acquire_many(permits) {
             taken.forget();
         } else {
-            self.wait(permits).await?;
+            self.wait(permits, seat_bytes.max(more)).await?;
         }
         self.bytes = needed;
         Ok(())
@@ -129,8 +135,8 @@ impl Charge {
         self.shared.free.add_permits(fewer as usize);
     }
 
-    async fn wait(&self, permits: u32) -> Result<(), Full> {
-        let Some(_seat) = Seat::take(&self.shared, u64::from(permits)) else {
+    async fn wait(&self, permits: u32, seat_bytes: u64) -> Result<(), Full> {
+        let Some(_seat) = Seat::take(&self.shared, seat_bytes) else {
             return Err(Full::Busy);
         };
         match tokio::time::timeout(WAIT_MAX, self.shared.free.acquire_many(permits)).await {

@@ -56,6 +56,21 @@ pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Decoded, DecodeError> {
     Ok(Decoded { batch, report })
 }
 
+/// What [`decode`] would hold on the heap for these bytes, at most: the bytes themselves and the
+/// heads. Allocates nothing, so that memory can be asked for before it is taken.
+///
+/// Cost: one walk over the envelopes, a few ns a span.
+///
+/// # Errors
+/// Each excess of `limits` that shows in the envelopes, and envelopes that are malformed.
+pub fn decoded_cost(bytes: &[u8], limits: &Limits) -> Result<u64, DecodeError> {
+    let limits = &clamped(limits);
+    let counts = checked_counts(bytes, limits)?;
+    let n_bytes = bytes.len() as u64 + counts.heads_bytes();
+    check_cost(n_bytes, limits)?;
+    Ok(n_bytes)
+}
+
 /// As [`decode`], into a batch whose tables are reused: no allocation once they are large enough.
 /// What the batch held before is dropped; after an error it is empty.
 pub fn decode_into(
@@ -76,14 +91,24 @@ pub fn decode_into(
     result
 }
 
-fn fill(bytes: Bytes, limits: &Limits, batch: &mut Batch) -> Result<Report, DecodeError> {
-    let limits = &Limits { depth: limits.depth.clamp(1, DEPTH_MAX), ..*limits };
+fn clamped(limits: &Limits) -> Limits {
+    Limits { depth: limits.depth.clamp(1, DEPTH_MAX), ..*limits }
+}
+
+/// Counts the messages of a request that is small enough to be looked at.
+fn checked_counts(bytes: &[u8], limits: &Limits) -> Result<Counts, DecodeError> {
     let n_bytes = bytes.len() as u64;
     let limit = limits.request_bytes.min(u64::from(u32::MAX));
     if n_bytes > limit {
         return Err(DecodeError::TooLarge { n_bytes, limit });
     }
-    let counts = count(Reader::new(&bytes), limits).map_err(|stop| stop.into_error(limits))?;
+    count(Reader::new(bytes), limits).map_err(|stop| stop.into_error(limits))
+}
+
+fn fill(bytes: Bytes, limits: &Limits, batch: &mut Batch) -> Result<Report, DecodeError> {
+    let limits = &clamped(limits);
+    let counts = checked_counts(&bytes, limits)?;
+    let n_bytes = bytes.len() as u64;
     let mut report = Report { n_spans: counts.spans, ..Report::default() };
     report.cost_bytes = n_bytes + counts.heads_bytes();
     check_cost(report.cost_bytes, limits)?;

@@ -23,7 +23,7 @@ mod writer;
 
 pub use attributes::WireAttributes;
 pub use bench_payload::bench_payload;
-pub use decode::{Decoded, decode, decode_into};
+pub use decode::{Decoded, decode, decode_into, decoded_cost};
 pub use encode::{RequestBuilder, span_attributes};
 pub use error::{DecodeError, Fault};
 pub use json::json_to_protobuf;

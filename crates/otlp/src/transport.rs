@@ -18,6 +18,7 @@ pub(crate) mod pace;
 mod rpc_status;
 mod shutdown;
 mod spawn;
+mod tls;
 
 pub(crate) use channel::Replies;
 pub use channel::{Channel, ChannelError, ChannelLimits};
@@ -30,6 +31,8 @@ pub use rpc_status::RpcStatus;
 pub use shutdown::{Phase, Shutdown, ShutdownHandle, shutdown_channel};
 pub use spawn::Spawn;
 pub(crate) use spawn::offload;
+pub(crate) use tls::Alpn;
+pub use tls::Tls;
 
 /// How we name ourselves to servers.
 pub(crate) const USER_AGENT: &str = concat!("spanwise/", env!("CARGO_PKG_VERSION"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::transport::{Compression, Endpoint};
+use crate::transport::{Compression, Endpoint, Tls};
 
 /// How requests are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,6 +33,8 @@ pub struct Config {
     pub queue_bytes_max: usize,
     /// Seeds the jitter of retries.
     pub seed: u64,
+    /// Whom to trust under `https`.
+    pub tls: Tls,
 }
 
 /// Why a header cannot be sent.
@@ -57,6 +59,7 @@ impl Config {
             timeout: Duration::from_secs(10),
             queue_bytes_max: 32 << 20,
             seed: 0,
+            tls: Tls::default(),
         }
     }
 

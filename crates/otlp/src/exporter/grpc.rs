@@ -61,7 +61,7 @@ impl GrpcClient {
         let limits = ChannelLimits { timeout: config.timeout, reply_bytes_max: REPLY_BYTES_MAX };
         let channel = match self.channel.take() {
             Some(channel) => channel,
-            None => Channel::connect(&config.endpoint, limits, spawn)
+            None => Channel::connect_with(&config.endpoint, limits, &config.tls, spawn)
                 .await
                 .map_err(|error| no_channel(&error))?,
         };

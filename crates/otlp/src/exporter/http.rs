@@ -13,7 +13,7 @@ use crate::exporter::client::{ExportError, Exported, REPLY_BYTES_MAX};
 use crate::exporter::config::Config;
 use crate::exporter::retry::retry_after;
 use crate::status::parse_export_response;
-use crate::transport::{self, Compression, Spawn};
+use crate::transport::{self, Alpn, Compression, Spawn};
 
 const TRACES: &str = "/v1/traces";
 
@@ -69,14 +69,16 @@ impl HttpClient {
     }
 
     async fn connect(&mut self, config: &Config, spawn: &dyn Spawn) -> Result<(), ExportError> {
-        let io = transport::connect(&config.endpoint).await.map_err(|error| {
-            let message = error.to_string();
-            if error.is_permanent() {
-                ExportError::Permanent { message }
-            } else {
-                ExportError::Retryable { message, after: None }
-            }
-        })?;
+        let io = transport::connect(&config.endpoint, Alpn::Http1, &config.tls, spawn)
+            .await
+            .map_err(|error| {
+                let message = error.to_string();
+                if error.is_permanent() {
+                    ExportError::Permanent { message }
+                } else {
+                    ExportError::Retryable { message, after: None }
+                }
+            })?;
         let opened = http1::handshake(TokioIo::new(io)).await;
         let (send, connection) = opened.map_err(|error| ExportError::Retryable {
             message: format!("cannot open {}: {error}", config.endpoint),

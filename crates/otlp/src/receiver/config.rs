@@ -54,8 +54,10 @@ impl Config {
 pub(super) mod http2 {
     use std::time::Duration;
 
+    use crate::transport::frame::WINDOW_BYTES;
+
     /// What a client may send on one stream before we have read it.
-    pub(in crate::receiver) const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+    pub(in crate::receiver) const STREAM_WINDOW_BYTES: u32 = WINDOW_BYTES as u32;
     /// What a client may send on all streams before we have read it.
     pub(in crate::receiver) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
     /// Largest frame: a request of 512 spans fits into one, where the default would cut it into 18.

@@ -10,10 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::admission::{Admission, Charge};
-use crate::decode::{Decoded, decode};
-use crate::error::DecodeError;
+use crate::decode::{Decoded, decode, decoded_cost};
 use crate::json::json_to_protobuf;
-use crate::limits::Limits;
 use crate::receiver::config::Config;
 use crate::receiver::inflate::{Inflater, STEP_BYTES};
 use crate::receiver::port::{
@@ -131,7 +129,11 @@ impl Intake {
         let Body { protocol, compression, peer, bytes, mut charge } = body;
         let wire_bytes = bytes.len() as u64;
         let bytes = self.inflate(compression, bytes, &mut charge).await?;
-        let decoded = self.decode(protocol, bytes).await?;
+        let bytes = match protocol {
+            Protocol::HttpJson => self.json(bytes, &mut charge).await?,
+            Protocol::Grpc | Protocol::HttpProtobuf => bytes,
+        };
+        let decoded = self.decode(bytes, &mut charge).await?;
         *report = decoded.report;
         let accepted = Accepted { n_rejected: report.n_rejected(), message: report.message() };
         if decoded.batch.spans.is_empty() {
@@ -177,19 +179,39 @@ impl Intake {
         }
     }
 
-    async fn decode(&self, protocol: Protocol, bytes: Bytes) -> Result<Decoded, Refusal> {
+    async fn json(&self, text: Bytes, charge: &mut Charge) -> Result<Bytes, Refusal> {
+        // Protobuf is never longer than the JSON it says the same with.
+        self.pay(charge, 2 * text.len() as u64).await?;
         let limits = self.config.limits;
-        let is_json = protocol == Protocol::HttpJson;
-        let inline_bytes_max = if is_json { OFFLOAD_JSON_BYTES } else { OFFLOAD_BYTES };
-        if bytes.len() <= inline_bytes_max {
-            return Ok(decode_any(is_json, bytes, &limits)?);
+        let is_large = text.len() > OFFLOAD_JSON_BYTES;
+        Ok(self.run(move || json_to_protobuf(&text, &limits), is_large).await??)
+    }
+
+    async fn decode(&self, bytes: Bytes, charge: &mut Charge) -> Result<Decoded, Refusal> {
+        let limits = self.config.limits;
+        let is_large = bytes.len() > OFFLOAD_BYTES;
+        if is_large {
+            // Asked for before it is taken. A small request is decoded at once, on one of few
+            // threads, and paid for after that.
+            let request = bytes.clone();
+            let cost = self.run(move || decoded_cost(&request, &limits), true).await??;
+            self.pay(charge, cost).await?;
         }
-        let job = move || decode_any(is_json, bytes, &limits);
-        match offload(&*self.spawn, job).await {
-            Some(decoded) => Ok(decoded?),
-            // The application is stopping: somebody else may take it.
-            None => Err(Refusal::overloaded(self.retry_after())),
+        Ok(self.run(move || decode(bytes, &limits), is_large).await??)
+    }
+
+    /// Runs a job here, or elsewhere if it `is_large`.
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+        is_large: bool,
+    ) -> Result<T, Refusal> {
+        if !is_large {
+            return Ok(job());
         }
+        // Without a result the application is stopping: somebody else may take it.
+        let result = offload(&*self.spawn, job).await;
+        result.ok_or_else(|| Refusal::overloaded(self.retry_after()))
     }
 
     async fn pay(&self, charge: &mut Charge, bytes: u64) -> Result<(), Refusal> {
@@ -215,11 +237,6 @@ impl Intake {
             }
         }
     }
-}
-
-fn decode_any(is_json: bool, bytes: Bytes, limits: &Limits) -> Result<Decoded, DecodeError> {
-    let bytes = if is_json { json_to_protobuf(&bytes, limits)? } else { bytes };
-    decode(bytes, limits)
 }
 
 fn undecompressable(compression: Compression, error: &io::Error) -> Refusal {

@@ -157,16 +157,22 @@ impl Hub {
     ///
     /// Cost: without subscribers, one lock; otherwise the spans are copied once.
     pub fn publish(&self, spans: &[SampledSpan], sites: &CallSites) {
-        let mut state = self.state.lock();
-        if state.subscribers.is_empty() {
-            let n_spans = spans.iter().filter(|span| !span.batch.bytes.is_empty()).count();
-            state.next_sequence += n_spans as u64;
-            return;
+        {
+            let mut state = self.state.lock();
+            if state.subscribers.is_empty() {
+                let n_spans = spans.iter().filter(|span| !span.batch.bytes.is_empty()).count();
+                state.next_sequence += n_spans as u64;
+                return;
+            }
         }
+        // Encoded without the lock, which connections take too. There is one publisher, so the
+        // order stays; who unsubscribes meanwhile only makes the work useless.
         let mut rest = spans;
         while !rest.is_empty() {
             let (parcel, tail) = rest.split_at(parcel_len(rest));
-            state.publish(parcel, sites);
+            let batch = convert::batch(parcel, sites);
+            let n_spans = batch.reasons.len() as u64;
+            self.state.lock().publish(batch.encode_to_vec().into(), n_spans);
             rest = tail;
         }
     }
@@ -263,13 +269,10 @@ impl Hub {
 }
 
 impl State {
-    fn publish(&mut self, spans: &[SampledSpan], sites: &CallSites) {
-        let batch = convert::batch(spans, sites);
-        let n_spans = batch.reasons.len() as u64;
+    fn publish(&mut self, body: Bytes, n_spans: u64) {
         if n_spans == 0 {
             return;
         }
-        let body = Bytes::from(batch.encode_to_vec());
         let parcel = Arc::new(Parcel { first_sequence: self.next_sequence, n_spans, body });
         self.next_sequence += n_spans;
         for subscriber in &mut self.subscribers {

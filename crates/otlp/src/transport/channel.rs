@@ -13,9 +13,8 @@ use crate::transport::frame::{self, Message, Messages, ReadError};
 use crate::transport::keepalive::{self, Keepalive};
 use crate::transport::rpc_status::RpcStatus;
 use crate::transport::spawn::Spawn;
+use crate::transport::tls::{Alpn, Tls};
 
-/// Window of one stream; what a server may send before we have read it.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// Window of the connection.
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Largest header list we accept from a server.
@@ -37,7 +36,7 @@ pub struct ChannelLimits {
 #[derive(Clone, Debug)]
 pub struct Channel {
     send: h2::client::SendRequest<Bytes>,
-    /// `http://host:port`, before which the method's path is put.
+    /// Scheme, host and port, before which the method's path is put.
     base: String,
     limits: ChannelLimits,
 }
@@ -82,13 +81,23 @@ impl Channel {
         limits: ChannelLimits,
         spawn: &dyn Spawn,
     ) -> Result<Self, ChannelError> {
+        Self::connect_with(endpoint, limits, &Tls::default(), spawn).await
+    }
+
+    /// The same, trusting other certificates as well.
+    pub async fn connect_with(
+        endpoint: &Endpoint,
+        limits: ChannelLimits,
+        tls: &Tls,
+        spawn: &dyn Spawn,
+    ) -> Result<Self, ChannelError> {
         let shown = || endpoint.to_string();
         let timeout = limits.timeout;
         let opened = tokio::time::timeout(timeout, async {
-            let io = connect(endpoint).await?;
+            let io = connect(endpoint, Alpn::Http2, tls, spawn).await?;
             let mut builder = h2::client::Builder::new();
             builder
-                .initial_window_size(STREAM_WINDOW_BYTES)
+                .initial_window_size(frame::WINDOW_BYTES as u32)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
                 .max_header_list_size(HEADER_LIST_BYTES_MAX)
                 .enable_push(false);
@@ -110,7 +119,11 @@ impl Channel {
             }
             .boxed(),
         );
-        Ok(Self { send, base: format!("http://{}", endpoint.authority()), limits })
+        Ok(Self {
+            send,
+            base: format!("{}://{}", endpoint.scheme().as_str(), endpoint.authority()),
+            limits,
+        })
     }
 
     /// Calls a method with one message and one reply. `compressed` says whether `message` is, with

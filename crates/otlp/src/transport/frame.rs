@@ -9,6 +9,8 @@ use h2::RecvStream;
 use crate::admission::{Charge, Full};
 use crate::transport::pace::{Pace, PaceLimits, TooSlow};
 
+/// What a peer may send on one stream before we have read it.
+pub(crate) const WINDOW_BYTES: u64 = 4 << 20;
 /// Bytes before each message.
 pub(crate) const PREFIX_BYTES: usize = 5;
 /// First reservation for a message that comes in pieces.
@@ -144,7 +146,8 @@ impl Messages {
         };
         let Some(piece) = piece.transpose()? else { return Ok(false) };
         if let Some(charge) = charge {
-            charge.grow(piece.len() as u64).await.map_err(ReadError::Full)?;
+            let paid = charge.grow_from(piece.len() as u64, WINDOW_BYTES).await;
+            paid.map_err(ReadError::Full)?;
         }
         if let Some(pace) = &mut self.pace {
             pace.count(piece.len());

@@ -23,3 +23,5 @@ mod shell_grpc;
 mod shell_http;
 mod shell_sdk;
 mod shell_stream;
+#[cfg(feature = "tls")]
+mod shell_tls;

@@ -276,3 +276,21 @@ async fn who_never_finishes_is_cut_off_when_the_drain_ends() {
     receivers.notes.until(|notes| ends(notes, ConnectionEnd::Aborted) == 2).await;
     receivers.stop().await;
 }
+
+#[tokio::test]
+async fn small_spans_are_paid_for_by_what_is_built_from_them() {
+    // 30 bytes a span on the wire, 128 and more in memory: 6 MB and 26 MB.
+    let mut span = Vec::new();
+    prost::encoding::bytes::encode(1, &vec![1_u8; 16], &mut span);
+    prost::encoding::bytes::encode(2, &vec![1_u8; 8], &mut span);
+    let spans = field(2, &span).repeat(200_000);
+    let request = field(1, &field(2, &spans));
+    assert!(request.len() < 7 << 20);
+    for (in_flight_bytes, expected) in [(64 << 20, 200), (16 << 20, 413)] {
+        let receivers = Setup { in_flight_bytes, ..Setup::default() }.start().await;
+        let reply = post(receivers.http, "/v1/traces", &[PROTOBUF], &request).await;
+        assert_eq!(reply.status, expected);
+        assert_eq!(receivers.admission.in_flight_bytes(), 0);
+        receivers.stop().await;
+    }
+}

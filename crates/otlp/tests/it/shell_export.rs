@@ -260,16 +260,6 @@ async fn what_no_server_must_take_is_not_sent() {
     assert!(!error.is_retryable(), "{error}");
 }
 
-#[tokio::test]
-async fn https_is_refused_with_the_remedy() {
-    for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
-        let endpoint = Endpoint::parse("https://127.0.0.1:1", 1).unwrap();
-        let error = export_once(Config::new(endpoint, protocol)).await.unwrap_err();
-        assert!(!error.is_retryable());
-        assert!(error.to_string().contains("https"), "{error}");
-    }
-}
-
 /// Waits until everything queued is done.
 async fn settled(stats: impl Fn() -> Stats) -> Stats {
     for _ in 0..6_000 {

@@ -247,3 +247,26 @@ async fn a_connection_serves_one_request_after_the_other() {
     drop(io);
     receivers.stop().await;
 }
+
+#[tokio::test]
+async fn otlp_http_is_taken_over_http2_without_tls_as_well() {
+    let receivers = start().await;
+    let io = tokio::net::TcpStream::connect(receivers.http).await.unwrap();
+    let (send, connection) = h2::client::handshake(io).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test is its own application")]
+    let connection = tokio::spawn(connection);
+    let mut send = send.ready().await.unwrap();
+    let request = http::Request::post(format!("http://{}/v1/traces", receivers.http))
+        .header("content-type", "application/x-protobuf")
+        .body(())
+        .unwrap();
+    let (reply, mut body) = send.send_request(request, false).unwrap();
+    body.send_data(rich(3).encode_to_vec().into(), true).unwrap();
+    let reply = reply.await.unwrap();
+    assert_eq!(reply.status(), 200);
+    assert_eq!(reply.headers()["content-type"], PROTOBUF.1);
+    assert_eq!(receivers.notes.n_spans(Outcome::Accepted), 3);
+    drop((send, body, reply));
+    connection.await.unwrap().unwrap();
+    receivers.stop().await;
+}

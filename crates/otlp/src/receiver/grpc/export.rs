@@ -24,8 +24,11 @@ pub(super) async fn answer(call: Call, body: RecvStream, peer: SocketAddr, intak
     let message = match read(body, intake, &mut charge).await {
         Ok(message) => message,
         Err(Some(refusal)) => return refuse(call, intake, &refusal, charge.bytes()),
-        // The client is gone.
-        Err(None) => return,
+        Err(None) => {
+            // The client is gone: nobody to tell, but to be counted.
+            let gone = Refusal::new(RefusalKind::Truncated, "client went away");
+            return intake.count_refused(Protocol::Grpc, &gone, charge.bytes());
+        }
     };
     let compression = match (message.compressed, compression) {
         (false, _) => Compression::Identity,

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use crate::admission::Charge;
 use crate::receiver::intake::Intake;
 use crate::receiver::refusal::{Refusal, RefusalKind};
-use crate::transport::frame;
+use crate::transport::frame::{self, WINDOW_BYTES};
 use crate::transport::pace::Pace;
 
 /// One body.
@@ -54,7 +54,7 @@ impl<'i> Reader<'i> {
         let declared = self.declared_bytes.unwrap_or(limit) as usize;
         while let Some(piece) = self.piece().await? {
             check(self.n_bytes, limit)?;
-            let paid = charge.grow(piece.len() as u64).await;
+            let paid = charge.grow_from(piece.len() as u64, WINDOW_BYTES).await;
             paid.map_err(|full| Refusal::full(full, self.intake.retry_after()))?;
             frame::reserve(&mut whole, piece.len(), declared);
             whole.extend_from_slice(&piece);
