@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// The body of an answer with status 200; the body of any other answer is the error.
-pub async fn get(url: &str) -> Result<Bytes> {
+pub(crate) async fn get(url: &str) -> Result<Bytes> {
     let uri: http::Uri = url.parse().with_context(|| format!("`{url}` is not a url"))?;
     if uri.scheme_str() != Some("http") {
         bail!("`{url}`: only http:// is supported here");

@@ -109,7 +109,7 @@ impl Server {
                     listeners,
                     processor,
                     receivers_shutdown,
-                    outlets_shutdown,
+                    &outlets_shutdown,
                     ready_receiver,
                 )?;
             }

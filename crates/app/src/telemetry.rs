@@ -15,6 +15,7 @@ pub fn start(filter: &str, as_json: bool) -> Result<()> {
         .with_writer(std::io::stderr)
         .with_target(false);
     // A second start, as in tests, keeps the first subscriber.
-    let _ = if as_json { builder.json().try_init() } else { builder.compact().try_init() };
+    let started = if as_json { builder.json().try_init() } else { builder.compact().try_init() };
+    drop(started);
     Ok(())
 }

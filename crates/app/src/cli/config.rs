@@ -51,7 +51,7 @@ fn report(output: &Output, file: &str, messages: &[String], n_errors: usize) -> 
 
 /// Prints the settings in force.
 fn show(file: Option<&Path>, output: &Output) -> Result<Exit> {
-    let loaded = load::load(file, |_| {})?;
+    let loaded = load(file, |_| {})?;
     if !loaded.warnings.is_empty() {
         output.note(&loaded.warnings);
     }

@@ -67,7 +67,7 @@ pub fn explain_target(args: &ExplainArgs, output: &Output) -> Result<Exit> {
 }
 
 fn one(url: &str, id: &str, output: &Output) -> Result<Exit> {
-    if !id.strip_prefix("d-").is_some_and(|n| n.parse::<u64>().is_ok()) {
+    if id.strip_prefix("d-").is_none_or(|n| n.parse::<u64>().is_err()) {
         bail!(
             "`{id}` is no decision id\n  fix: write it as `decisions list` shows it, such as d-12"
         );

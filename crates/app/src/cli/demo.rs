@@ -42,7 +42,7 @@ const REQUESTS_PER_S: u64 = 20;
 /// Instances of every service.
 const N_INSTANCES: u32 = 2;
 /// Longest demo.
-const LIMIT_DEFAULT: Duration = Duration::from_secs(120);
+const LIMIT_DEFAULT: Duration = Duration::from_mins(2);
 
 /// Runs the demo.
 pub fn run(args: &DemoArgs, output: &Output) -> Result<Exit> {

@@ -47,8 +47,8 @@ pub struct SpansArgs {
     /// Which label is the truth.
     #[arg(long)]
     pub truth: Truth,
-    /// site_dur, site_self, cause, impact, transient, sum, max_dur, or duration for no model at
-    /// all [default: cause for root_cause, impact otherwise].
+    /// `site_dur`, `site_self`, cause, impact, transient, sum, `max_dur`, or duration for no model at
+    /// all [default: cause for `root_cause`, impact otherwise].
     #[arg(long)]
     pub score: Option<String>,
     /// Rows that are ranked, 1-based positions in the file: `A..B` or `A..`.
@@ -225,9 +225,9 @@ fn load(file: &str, run: u64, output: &Output) -> Result<Stream> {
         return Ok(Stream::synthetic(scenario, seed.wrapping_add(run))?);
     }
     let bar = output.progress(1_000, "read");
-    let mut rows = spanwise_source::open_rows(Path::new(file))?;
+    let rows = spanwise_source::open_rows(Path::new(file))?;
     let mut builder = StreamBuilder::new();
-    while let Some(row) = rows.next() {
+    for row in rows {
         let row = row?;
         let labels = &row.labels;
         builder.push(&Recorded {

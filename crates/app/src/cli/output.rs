@@ -40,7 +40,7 @@ impl Output {
 
     /// Prints a note to stderr. Failing to is not worth failing for.
     pub fn note(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        drop(writeln!(std::io::stderr().lock(), "{text}"));
     }
 
     /// A progress bar of `len` steps on a terminal, else one that shows nothing.

@@ -134,8 +134,8 @@ impl Sender {
         self.wait(end).await;
         let now = self.clock.now();
         let (first, sent_first) = *self.start.get_or_insert((end, now));
-        let constant = sent_first.as_ns().wrapping_sub(first) as i64;
-        let own = now.as_ns().wrapping_sub(end) as i64;
+        let constant = sent_first.as_ns().wrapping_sub(first).cast_signed();
+        let own = now.as_ns().wrapping_sub(end).cast_signed();
         let is_real_time = self.speed == Speed::Times(1.0);
         let shifts = &mut self.shifts;
         let mut delta = |trace_id| if is_real_time { constant } else { shifts.of(trace_id, own) };
@@ -203,7 +203,7 @@ pub async fn send(client: &mut Client, request: Bytes) -> Result<u64> {
     for attempt in 1.. {
         match client.export(request.clone()).await {
             Ok(exported) => {
-                return Ok(exported.partial.map_or(0, |partial| partial.n_rejected.max(0) as u64));
+                return Ok(exported.partial.map_or(0, |partial| partial.n_rejected));
             }
             Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
                 tokio::time::sleep(wait).await;

@@ -137,12 +137,11 @@ impl Core {
         self.counters.n_batches += 1;
         self.counters.n_spans += batch.spans.len() as u64;
         for (span_idx, head) in (0_u32..).zip(&batch.spans) {
-            let kept = match head.duration_ns() {
-                Some(_) => self.arrive(batch, span_idx, now, sampled),
-                None => {
-                    self.counters.n_invalid_time += 1;
-                    false
-                }
+            let kept = if head.duration_ns().is_some() {
+                self.arrive(batch, span_idx, now, sampled)
+            } else {
+                self.counters.n_invalid_time += 1;
+                false
             };
             self.assembler.push(batch, span_idx, kept, now, &mut self.closed);
         }

@@ -55,9 +55,9 @@ impl Fanout {
     }
 
     /// Hands on what one rule set counted.
-    pub fn counted(&mut self, counted: Counted<'_>) {
+    pub fn counted(&mut self, counted: &Counted<'_>) {
         match counted.rules {
-            RulesId::Own => self.own(&counted),
+            RulesId::Own => self.own(counted),
             RulesId::Subscribed(id) => {
                 let reports = reports(counted.counts, counted.examples);
                 self.hub.publish_counts(id, &reports);

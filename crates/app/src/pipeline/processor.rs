@@ -156,7 +156,7 @@ impl Processor {
             let outcome = result.as_ref().map_or_else(OrchError::as_str, |_| "ok");
             let labels = OrchestratorLabels { verb: "apply", outcome };
             self.metrics.orchestrator_requests.get_or_create(&labels).inc();
-            let result = result.map(|applied| applied.to_string()).map_err(refusal);
+            let result = result.map(|applied| applied.to_string()).map_err(|error| refusal(&error));
             self.close(plan, result);
         }
     }
@@ -221,7 +221,7 @@ async fn observe(orchestrator: &dyn Orchestrator, target: &TargetRef) -> Result<
     }
 }
 
-fn refusal(error: OrchError) -> Refusal {
+fn refusal(error: &OrchError) -> Refusal {
     let text = error.to_string();
     match error {
         OrchError::Conflict { .. } => Refusal::Conflict(text),

@@ -177,7 +177,7 @@ impl Worker {
     fn hand_on(&mut self, sampled: &mut Vec<SampledSpan>, now: Timestamp) {
         self.fanout.sampled(sampled, self.core.sites(), now);
         let fanout = &mut self.fanout;
-        self.core.counted(|counted| fanout.counted(counted));
+        self.core.counted(|counted| fanout.counted(&counted));
     }
 }
 

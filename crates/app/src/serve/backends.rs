@@ -12,7 +12,7 @@ use crate::config::built::{Backend, Backends};
 const EXEC_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One orchestrator that routes to all of them.
-pub async fn build(backends: &Backends) -> Result<Arc<dyn Orchestrator>> {
+pub(super) async fn build(backends: &Backends) -> Result<Arc<dyn Orchestrator>> {
     let mut made: Vec<Arc<dyn Orchestrator>> = Vec::new();
     for (name, backend) in backends {
         made.push(match backend {

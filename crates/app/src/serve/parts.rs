@@ -29,7 +29,7 @@ use crate::pipeline::remote::{Account, Remote, compile_subscribed, rules_text};
 use crate::pipeline::worker::{Worker, queue};
 
 /// Name of the stage before which the destinations are told to finish.
-pub const OUTLETS: &str = "destinations";
+pub(super) const OUTLETS: &str = "destinations";
 /// Share of the memory limit for requests in flight.
 const IN_FLIGHT_PERCENT: u64 = 25;
 /// Requests that may wait for it.
@@ -40,7 +40,7 @@ const INSPECT_PERCENT: u64 = 25;
 const STREAM_QUEUE: usize = 64;
 
 /// Collects stages, sinks first.
-pub struct Parts<'a> {
+pub(super) struct Parts<'a> {
     /// Settings.
     pub config: &'a Config,
     /// The clock.
@@ -55,7 +55,7 @@ pub struct Parts<'a> {
 
 impl Parts<'_> {
     /// The processor; returns where counts go.
-    pub async fn processor(&mut self) -> Result<mpsc::Sender<Input>> {
+    pub(super) async fn processor(&mut self) -> Result<mpsc::Sender<Input>> {
         let orchestrator = backends::build(&self.config.backends).await?;
         let windows = RuleWindows::new(Arc::clone(&self.config.rules));
         let scaler = Scaler::new(self.config.scaler.clone(), self.clock.now());
@@ -74,7 +74,7 @@ impl Parts<'_> {
     }
 
     /// The subscription of a processor to a sampler.
-    pub fn remote(
+    pub(super) fn remote(
         &mut self,
         sampler: &str,
         processor: mpsc::Sender<Input>,
@@ -101,15 +101,15 @@ impl Parts<'_> {
     }
 
     /// Destinations, worker and receivers.
-    pub fn receiving(
+    pub(super) fn receiving(
         &mut self,
         (grpc_listener, http_listener): (TcpListener, TcpListener),
         processor: Option<mpsc::Sender<Input>>,
         receivers: Shutdown,
-        outlets: Shutdown,
+        outlets: &Shutdown,
         ready: watch::Receiver<bool>,
     ) -> Result<()> {
-        let forward = self.forward(&outlets)?;
+        let forward = self.forward(outlets)?;
         let epoch = self.clock.started_at().as_ns();
         let hub = Hub::new(HubConfig { epoch, ..HubConfig::default() });
         let work = self.worker(Arc::clone(&hub), forward, processor)?;
@@ -200,7 +200,7 @@ fn on_own_thread(
 }
 
 /// Serves the API until it is told to stop.
-pub async fn api(
+pub(super) async fn api(
     listener: TcpListener,
     state: Arc<State>,
     insecure: bool,

@@ -65,6 +65,6 @@ impl Drop for Running {
 }
 
 /// A shared spawner as the network side takes it.
-pub fn shared(spawner: &Arc<Spawner>) -> Arc<dyn Spawn> {
+pub(super) fn shared(spawner: &Arc<Spawner>) -> Arc<dyn Spawn> {
     Arc::clone(spawner) as Arc<dyn Spawn>
 }

@@ -220,7 +220,7 @@ impl State {
         let mut inner = self.inner.lock();
         inner.in_flight =
             InFlight { n_open_traces: open.n_open_traces, n_open_spans: open.n_open_spans };
-        let mut dropped = |reason, total: u64, seen: &mut u64| {
+        let dropped = |reason, total: u64, seen: &mut u64| {
             let counter = metrics.traces_dropped.get_or_create(&ReasonLabel { reason });
             counter.inc_by(total - *seen);
             *seen = total;

@@ -16,7 +16,7 @@ const TRACES_DEFAULT: usize = 2_000;
 
 /// Result of `bench footprint`.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     bytes: u64,
     spans: u64,
     paper_bytes: Option<u64>,

@@ -22,7 +22,7 @@ const LITERAL_SHARE: u64 = 40;
 
 /// Result of `bench hst`.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     ns_per_span: f64,
     literal_ns_per_span: f64,
     sites: usize,

@@ -28,7 +28,8 @@ const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// Result of `bench ingest`.
 #[derive(Debug, Serialize)]
-pub struct Report {
+#[expect(clippy::struct_field_names, reason = "the names are the command's contract")]
+pub(super) struct Report {
     ns_per_span: f64,
     prost_ns_per_span: f64,
     allocations_per_span: f64,

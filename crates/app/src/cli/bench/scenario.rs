@@ -13,7 +13,7 @@ const SEED: u64 = 42;
 
 /// Requests, and how many spans are in them.
 #[derive(Debug)]
-pub struct Load {
+pub(super) struct Load {
     /// One request per trace where traces are generated, else as recorded.
     pub requests: Vec<Bytes>,
     /// Spans of all requests.
@@ -21,7 +21,7 @@ pub struct Load {
 }
 
 /// Generates or reads `n_traces` traces.
-pub fn load(args: &ScenarioArgs, n_traces: usize) -> Result<Load> {
+pub(super) fn load(args: &ScenarioArgs, n_traces: usize) -> Result<Load> {
     match args.scenario {
         Scenario::MobileWeb => Ok(generated(otelgen::Scenario::MobileWeb, n_traces)),
         Scenario::Microservices => Ok(generated(otelgen::Scenario::Microservices, n_traces)),

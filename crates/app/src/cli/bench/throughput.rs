@@ -26,7 +26,7 @@ const TRACES_DEFAULT: usize = 20_000;
 
 /// Result of `bench throughput`.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     spans_per_s: f64,
     seconds: f64,
     spans: u64,

@@ -31,7 +31,7 @@ const ANOMALY_NS_MIN: u64 = 100_000_000;
 const INDENT: &str = "                    ";
 
 /// Tells the story.
-pub struct Story<'a> {
+pub(super) struct Story<'a> {
     api: String,
     clock: Clock,
     output: &'a Output,
@@ -43,12 +43,12 @@ pub struct Story<'a> {
 
 impl<'a> Story<'a> {
     /// A story told from the API at `api`.
-    pub fn new(api: String, clock: Clock, output: &'a Output) -> Self {
+    pub(super) fn new(api: String, clock: Clock, output: &'a Output) -> Self {
         Self { api, clock, output, told: BTreeSet::new(), n_acted: 0, n_held: 0 }
     }
 
     /// What is running, and what is not real about it.
-    pub fn opening(&self, banner: &str, seed: u64) -> Result<()> {
+    pub(super) fn opening(&self, banner: &str, seed: u64) -> Result<()> {
         self.output.line(banner)?;
         self.output.line(&format!(
             "  recorded traffic of the Online Boutique, seed {seed}; faults are injected, the orchestrator is simulated"
@@ -56,7 +56,7 @@ impl<'a> Story<'a> {
     }
 
     /// The story itself; ends when everything has been told.
-    pub async fn run(&mut self, faults: &Arc<Mutex<Vec<Fault>>>) -> Result<()> {
+    pub(super) async fn run(&mut self, faults: &Arc<Mutex<Vec<Fault>>>) -> Result<()> {
         self.learning().await?;
         let cart = Fault::SlowWork {
             service: "cartservice",
@@ -84,7 +84,7 @@ impl<'a> Story<'a> {
     }
 
     /// The last lines.
-    pub fn closing(&self, drained: bool) -> Result<()> {
+    pub(super) fn closing(&self, drained: bool) -> Result<()> {
         let drained = if drained { "drained" } else { "not drained in time" };
         self.tell(
             "done",

@@ -62,11 +62,6 @@ impl Template {
         Some(Self { spans, parents })
     }
 
-    /// Number of spans.
-    pub fn len(&self) -> usize {
-        self.spans.len()
-    }
-
     /// Applies a fault.
     pub fn apply(&mut self, fault: Fault) {
         for idx in 0..self.spans.len() {
