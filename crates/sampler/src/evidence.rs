@@ -1,15 +1,18 @@
 //! The scores of a span and how the final ones follow from the parts. All are in bits, logarithms
-//! of odds, so that independent evidence adds; high = anomalous, about 0 = never seen before.
+//! of odds, so that evidence adds without weights; high = anomalous, around 0 and above = never
+//! seen before.
 //!
-//! - *surprise*: the rarer of self time at its site and self time among all sites, against the
-//!   trusted reference: an unusual span by the standards of the last day;
-//! - *crowd*: its site has been slow for seconds: an incident rather than an accident;
-//! - *transient*: rare even among the last few hundred spans of the site: the incident is young;
-//! - *share*: how much of the whole request the span's own time is.
+//! `cause = site_self + crowd + transient + share`:
+//! - *`site_self`*: how rare the self time is at its site by the standards of the last day (trusted
+//!   reference), -16 .. 26;
+//! - *crowd*: its site has been slow for seconds, so it belongs to an incident and is no accident,
+//!   0 .. 3.6;
+//! - *transient*, here within -4 .. 0: what is usual even among the last few hundred spans of the
+//!   site is no news; the beginning of an incident says more than its tenth minute;
+//! - *share*: how much of the whole request the span's own time is, below 0. It also keeps tiny
+//!   spans out: from 40 to 400 microseconds is no incident in a request of 100 ms.
 //!
-//! `cause = surprise + (crowd + max(transient, -5) + share) / 2`: surprise is evidence about the
-//! span, the rest about its circumstances, and is believed half. That weight was chosen on one
-//! recorded day (docs/evaluation.md), is the same for every site, and is not a setting.
+//! What is long among all sites is no part of it: it would keep what is slow by nature.
 //!
 //! `impact` follows the blame upwards: the greatest `cause` among the span and what it waited for,
 //! less one bit for every level between. It needs no model of durations: an ancestor is slow because
@@ -38,7 +41,7 @@ pub struct CloseScores {
     pub global_self: f32,
     /// Self time against the last window of its call site.
     pub transient: f32,
-    /// Share of slow spans at its call site in the last 15 s over the usual 1 %: -1 ..= 7.
+    /// Share of slow spans at its call site in the last 15 s over 8 %, where it is more: 0 ..= 3.6.
     pub crowd: f32,
     /// Self time over the duration of the outermost span above it, at most 0.
     pub share: f32,
@@ -52,11 +55,8 @@ pub struct CloseScores {
     pub unknown: bool,
 }
 
-/// How far the circumstances are believed.
-const CIRCUMSTANCE_WEIGHT: f32 = 0.5;
-/// Below this novelty says nothing more: a span as common as that in the last window is simply
-/// usual there, in an incident too.
-const TRANSIENT_MIN: f32 = -5.0;
+/// As common as this in the last window is usual there, and cannot be more so.
+const TRANSIENT_MIN: f32 = -4.0;
 /// What blame loses on each level upwards.
 pub(crate) const IMPACT_STEP: f32 = 1.0;
 /// The score of a span about which nothing is known yet, or that is not slow.
@@ -70,20 +70,16 @@ impl ArrivalScores {
 }
 
 impl CloseScores {
-    /// Unusual by the standards of the last day, whatever the context.
-    pub fn surprise(&self) -> f32 {
-        self.site_self.max(self.global_self)
-    }
-
-    /// Trusted and adaptive reference together: good at single shocks in calm traffic.
+    /// Rare at its site, rare among all and rare in the last window, together: good at single
+    /// shocks in calm traffic, above all at great ones.
     pub fn sum(&self) -> f32 {
-        self.surprise() + self.transient
+        self.site_self + self.global_self + self.transient
     }
 
     /// Sets `cause` from the parts, and `impact` to the span's own cause.
     pub(crate) fn conclude(&mut self) {
-        let circumstances = self.crowd + self.transient.max(TRANSIENT_MIN) + self.share;
-        self.cause = self.surprise() + CIRCUMSTANCE_WEIGHT * circumstances;
+        let transient = self.transient.clamp(TRANSIENT_MIN, 0.0);
+        self.cause = self.site_self + self.crowd + transient + self.share;
         self.impact = self.cause;
     }
 }
@@ -95,10 +91,10 @@ mod tests {
     #[test]
     fn evidence_adds() {
         let mut scores = CloseScores { site_self: 1.0, global_self: -3.0, ..Default::default() };
-        (scores.crowd, scores.transient, scores.share) = (4.0, -9.0, -2.0);
+        (scores.crowd, scores.transient, scores.share) = (3.0, -9.0, -2.0);
         scores.conclude();
-        assert!((scores.cause - (1.0 + 2.0 - 2.5 - 1.0)).abs() < 1e-6);
+        assert!((scores.cause - (1.0 + 3.0 - 4.0 - 2.0)).abs() < 1e-6);
         assert!((scores.impact - scores.cause).abs() < 1e-6);
-        assert!((scores.sum() + 8.0).abs() < 1e-6);
+        assert!((scores.sum() + 11.0).abs() < 1e-6);
     }
 }

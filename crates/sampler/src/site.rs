@@ -6,10 +6,6 @@ use spanwise_model::{ServiceId, Timestamp};
 use crate::crowd::Crowd;
 use crate::latency::Latency;
 
-/// Added to every latency before it is binned: a change from 40 to 400 microseconds is no incident,
-/// and the clocks that measure such spans are no better.
-pub(crate) const FLOOR_NS: u64 = 1_000_000;
-
 /// Everything kept per call site.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
@@ -106,15 +102,9 @@ impl Site {
     }
 }
 
-/// The latency in the middle of a bin, the floor taken off again.
+/// The latency in the middle of a bin.
 pub(crate) fn bin_ns(bin: u16) -> u64 {
-    Grid::mid_ns(bin.into()).saturating_sub(FLOOR_NS)
-}
-
-/// The bin of a latency.
-#[inline]
-pub(crate) fn bin_of(ns: u64) -> usize {
-    Grid::bin_of(ns.saturating_add(FLOOR_NS))
+    Grid::mid_ns(bin.into())
 }
 
 fn view(latency: &Latency) -> LatencyView {

@@ -1,5 +1,6 @@
 //! The default profile: a model per call site, evidence, tails and a budget.
 
+use spanwise_hst::{Grid, Skeleton};
 use spanwise_model::{
     CallSiteId, ClosedSpan, KeepReason, ScoreKind, ServiceId, SpanFlags, SpanHead, Timestamp,
 };
@@ -12,7 +13,7 @@ use crate::family::Family;
 use crate::latency::{Flipped, Latency, Policy};
 use crate::pool::{Pool, Pools};
 use crate::reference::Builder;
-use crate::site::{Site, bin_ns, bin_of};
+use crate::site::{Site, bin_ns};
 use crate::stats::Stats;
 use crate::tail::{Tail, Tails};
 
@@ -54,8 +55,8 @@ struct Learned {
 impl SiteSampler {
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         let (n_trees, height) = (config.n_trees as usize, config.height as usize);
-        let n_bins = spanwise_hst::Grid::N_BINS;
-        let skeleton = spanwise_hst::Skeleton::new(config.seed, n_trees, height, n_bins)?;
+        let n_bins = Grid::N_BINS;
+        let skeleton = Skeleton::new(config.seed, n_trees, height, n_bins)?;
         Ok(Self {
             config,
             builder: Builder::new(skeleton),
@@ -80,7 +81,7 @@ impl SiteSampler {
         let duration_ns = head.duration_ns()?;
         self.stats.n_seen += 1;
         self.controller.see(now);
-        let bin = bin_of(duration_ns);
+        let bin = Grid::bin_of(duration_ns);
         let scores = self.arrival_scores(head, now)?;
         let reason = self.keep_early(head, scores, now);
         self.stats.n_kept_early += u64::from(reason.is_some());
@@ -115,7 +116,7 @@ impl SiteSampler {
         head: &SpanHead,
         now: Timestamp,
     ) -> Option<ArrivalScores> {
-        let bin = bin_of(head.duration_ns()?);
+        let bin = Grid::bin_of(head.duration_ns()?);
         self.ensure_site(head, now)?;
         let global_dur = self.global.dur.score(bin, &mut self.builder).unwrap_or(NOT_SLOW);
         let site = self.sites[head.site.idx()].as_ref()?;
@@ -146,7 +147,7 @@ impl SiteSampler {
         for (idx, span) in spans.iter().enumerate() {
             let top_ns = spans[family.top(idx)].head().duration_ns().unwrap_or(0);
             let scores = self.close_scores(span, top_ns, now);
-            let bin = bin_of(span.self_ns);
+            let bin = Grid::bin_of(span.self_ns);
             self.learned.push(Learned { bin, is_valid: scores.is_some() });
             self.closed.push(scores.unwrap_or(UNSCORED));
         }
@@ -186,7 +187,7 @@ impl SiteSampler {
         let head = span.head();
         let duration_ns = head.duration_ns()?;
         self.ensure_site(head, now)?;
-        let bin = bin_of(span.self_ns);
+        let bin = Grid::bin_of(span.self_ns);
         let global_self = self.global.own.score(bin, &mut self.builder).unwrap_or(NOT_SLOW);
         let mut scores = CloseScores { global_self, ..CloseScores::default() };
         let whole_ns = top_ns.max(duration_ns) as f32 + SHARE_FLOOR_NS;
