@@ -48,7 +48,8 @@ fn render(report: &Report) -> String {
     line("score", default.score, scale.score);
     line("operating point", default.operating_point, scale.operating_point);
     for ((name, ours), (_, published)) in default.figures().into_iter().zip(scale.figures()) {
-        let is_count = name.ends_with("positives") || name.ends_with("negatives") || name == "spans";
+        let is_count =
+            name.ends_with("positives") || name.ends_with("negatives") || name == "spans";
         let decimals = if is_count { 0 } else { 3 };
         line(&name.replace('_', " "), &shown(ours, decimals), &shown(published, decimals));
     }

@@ -15,8 +15,12 @@ pub fn run(args: &SpansArgs, output: &Output) -> Result<()> {
     let input = Input::parse(&args.file)?;
     let faults = faults(args.faults.as_deref())?;
     let truth = truth(args.truth);
-    let question =
-        Question { truth, judge: judge(args, truth)?, rows: Rows::parse(&args.rows)?, faults: &faults };
+    let question = Question {
+        truth,
+        judge: judge(args, truth)?,
+        rows: Rows::parse(&args.rows)?,
+        faults: &faults,
+    };
     let first_seed = spanwise_sampler::Config::default().seed;
     let mut stream = input.load()?;
     let n_replayed = u64::from(question.rows.n_replayed(stream.len()));
@@ -70,8 +74,11 @@ fn render(report: &Report) -> String {
         let _ = writeln!(text, "{name:<18} {value}");
     }
     if !report.by_fault.is_empty() {
-        let _ = writeln!(text, "\n{:>5} {:<16} {:<24} {:>9} {:>9} {}", "fault", "type", "service",
-            "spans", "positives", "average precision");
+        let _ = writeln!(
+            text,
+            "\n{:>5} {:<16} {:<24} {:>9} {:>9} average precision",
+            "fault", "type", "service", "spans", "positives"
+        );
     }
     for fault in &report.by_fault {
         let _ = writeln!(
