@@ -111,11 +111,12 @@ impl Family {
 mod tests {
     use std::sync::Arc;
 
+    use proptest::prelude::*;
     use spanwise_model::Batch;
 
     use super::*;
 
-    fn check(parents: &[i32], tops: &[usize], upwards: &[(usize, usize)]) {
+    fn spans(parents: &[i32]) -> Vec<ClosedSpan> {
         let batch = Arc::new(Batch::default());
         let span = |&parent: &i32| ClosedSpan {
             batch: Arc::clone(&batch),
@@ -126,7 +127,11 @@ mod tests {
             gap_ns: None,
             kept_early: false,
         };
-        let spans: Vec<_> = parents.iter().map(span).collect();
+        parents.iter().map(span).collect()
+    }
+
+    fn check(parents: &[i32], tops: &[usize], upwards: &[(usize, usize)]) {
+        let spans = spans(parents);
         let mut family = Family::default();
         family.walk(&spans);
         let found: Vec<_> = (0..spans.len()).map(|i| family.top(i)).collect();
@@ -148,5 +153,26 @@ mod tests {
         check(&[0], &[0], &[]);
         check(&[1, 0], &[1, 1], &[(0, 1)]);
         check(&[1, 2, 0, 0], &[2, 2, 2, 2], &[(3, 0), (0, 1), (1, 2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_parents_give_an_order_with_every_child_before_its_parent(
+            parents in proptest::collection::vec(-3_i32..40, 0..40),
+        ) {
+            let mut family = Family::default();
+            family.walk(&spans(&parents));
+            let mut is_done = vec![false; parents.len()];
+            for (child, parent) in family.upwards() {
+                prop_assert_eq!(usize::try_from(parents[child])?, parent);
+                prop_assert!(!is_done[child] && !is_done[parent]);
+                prop_assert_eq!(family.top(child), family.top(parent));
+                is_done[child] = true;
+            }
+            // Who has no parent in the order is the top of its tree.
+            for span in (0..parents.len()).filter(|&span| !is_done[span]) {
+                prop_assert_eq!(family.top(span), span);
+            }
+        }
     }
 }

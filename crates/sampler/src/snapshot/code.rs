@@ -201,6 +201,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check_table(values: &[u16], n_bytes: usize) {
@@ -235,5 +237,25 @@ mod tests {
         }
         assert!(Reader::new(&[0xff; 12], 0).varint().is_err());
         assert!(Reader::new(&[0x80], 0).varint().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_table_survives(values in proptest::collection::vec(any::<u16>(), 0..500)) {
+            let mut bytes = Vec::new();
+            Writer { out: &mut bytes }.table(values.iter().copied());
+            let mut back = vec![7; values.len()];
+            let mut reader = Reader::new(&bytes, 0);
+            reader.table(&mut back)?;
+            prop_assert_eq!(back, values);
+            prop_assert!(reader.is_at_end());
+        }
+
+        #[test]
+        fn any_bytes_are_a_table_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..99)) {
+            // It must end, and not beyond the bytes.
+            let mut reader = Reader::new(&bytes, 0);
+            let _table_or_error = reader.table(&mut [0; 416]);
+        }
     }
 }
