@@ -1,3 +1,5 @@
+//! Planted shocks: which are found, and at which price.
+
 use spanwise_eval::shocks::{Plant, Question, Report, run};
 use spanwise_eval::{Fault, Score, Stream};
 use spanwise_model::Timestamp;

@@ -1,3 +1,5 @@
+//! Ranked spans: figures, windows of faults, and the names of the report.
+
 use std::sync::Arc;
 
 use serde_json::Value;
