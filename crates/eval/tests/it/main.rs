@@ -1,6 +1,7 @@
 //! The protocols from one end to the other, on synthetic streams.
 #![cfg(test)]
 
+mod quality;
 mod shocks;
 mod spans;
 
