@@ -238,23 +238,23 @@ impl Serialize for Report {
         self.average_precision.write(&mut map, "average_precision")?;
         self.f1_max.write(&mut map, "f1_max")?;
         self.auc.write(&mut map, "auc")?;
-        map.serialize_entry("recall_at", &RecallAt(&self.recall_at))?;
+        map.serialize_entry("recall_at", &ByShare(&self.recall_at, |recall| recall.mean))?;
+        if self.average_precision.se.is_some() {
+            map.serialize_entry("recall_at_se", &ByShare(&self.recall_at, |recall| recall.se))?;
+        }
         self.ns_per_span.write(&mut map, "ns_per_span")?;
         map.serialize_entry("by_fault", &self.by_fault)?;
         map.end()
     }
 }
 
-/// Recalls by share, the shares being names.
-struct RecallAt<'a>(&'a [(&'static str, Figure); 3]);
+/// One figure of each recall under the name of its share.
+struct ByShare<'a>(&'a [(&'static str, Figure)], fn(&Figure) -> Option<f64>);
 
-impl Serialize for RecallAt<'_> {
+impl Serialize for ByShare<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (share, recall) in self.0 {
-            recall.write(&mut map, share)?;
-        }
-        map.end()
+        let Self(recalls, of) = self;
+        serializer.collect_map(recalls.iter().map(|(share, recall)| (share, of(recall))))
     }
 }
 

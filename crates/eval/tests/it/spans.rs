@@ -108,7 +108,9 @@ fn the_report_has_the_names_of_the_contract() {
     assert!(json["spans"].is_u64());
     for share in ["0.005", "0.01", "0.05"] {
         assert!(json["recall_at"][share].is_number());
+        assert!(json["recall_at_se"][share].is_number());
     }
+    assert_eq!(json["recall_at"].as_object().unwrap().len(), 3);
     let fault = &json["by_fault"][0];
     assert_eq!((&fault["fault"], &fault["type"]), (&0.into(), &"cpu_contention".into()));
     assert_eq!((&fault["service"], &fault["spans"]), (&"cart".into(), &2100.into()));
