@@ -3,5 +3,6 @@
 
 mod forward;
 mod incident;
+mod sdk;
 mod split;
 mod support;
