@@ -161,6 +161,6 @@ mod tests {
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         let line = "spanwise_receiver_spans_total{protocol=\"grpc\",outcome=\"accepted\"} 3";
         assert!(text.contains(line), "{text}");
-        assert!(text.contains("spanwise_sampler_kept"), "{text}");
+        assert!(text.contains("spanwise_sampler_budget_ratio 0.0"), "{text}");
     }
 }

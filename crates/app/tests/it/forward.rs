@@ -68,7 +68,7 @@ forward:
     }
 
     fn subscribe(&self) -> Client {
-        self.server.runtime.block_on(async {
+        self.server.runtime().block_on(async {
             let endpoint = Endpoint::parse(&self.server.grpc().to_string(), 4317).unwrap();
             let request = SubscribeRequest::default();
             subscribe(&endpoint, &request, LIMITS, &Spawner::new()).await.unwrap()
@@ -104,7 +104,7 @@ fn streamed(stage: &Stage, client: &mut Client, n: usize) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut n_seen = 0;
     while n_seen < n {
-        let next = stage.server.runtime.block_on(client.next()).unwrap();
+        let next = stage.server.runtime().block_on(client.next()).unwrap();
         assert_eq!(next.missed_total, 0);
         let batch = decode(next.request, &Limits::default()).unwrap().batch;
         assert_eq!(batch.spans.len(), next.reasons.len(), "one reason a span");
@@ -143,7 +143,7 @@ fn protobuf_spans_leave_with_the_bytes_they_came_in() {
     let mut client = stage.subscribe();
     let (first, second) = (rich(1, N), rich(1_000, N));
     let full_success = Exported { partial: None };
-    let sent = stage.server.runtime.block_on(async {
+    let sent = stage.server.runtime().block_on(async {
         use exporter::Protocol::{Grpc, HttpProtobuf};
         let (grpc, http) = (stage.server.grpc(), stage.server.http());
         let bytes = |request: &ExportTraceServiceRequest| Bytes::from(request.encode_to_vec());

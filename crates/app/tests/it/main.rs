@@ -1,7 +1,10 @@
 //! The running product, from the outside: what is sent to it, what comes out, what it says.
 #![cfg(test)]
 
+mod cli;
+mod durability;
 mod forward;
+mod hostile;
 mod incident;
 mod sdk;
 mod split;

@@ -38,7 +38,8 @@ impl Stage {
             .build()
             .unwrap();
         let sink = Sink::start(&runtime);
-        let yaml = format!("sampler: {{budget: 100%}}\nforward: [{{endpoint: 'http://{}'}}]\n", sink.grpc);
+        let yaml =
+            format!("sampler: {{budget: 100%}}\nforward: [{{endpoint: 'http://{}'}}]\n", sink.grpc);
         Self { server: Running::start(&yaml, Role::All), sink, _runtime: runtime }
     }
 

@@ -59,7 +59,8 @@ impl Serving {
             assert!(ended.is_none(), "serve ended with {ended:?}: {}", stderr.lock());
             address(&stderr.lock(), "API    http://")
         });
-        let (grpc, http) = (address(&stderr.lock(), "grpc "), address(&stderr.lock(), "http "));
+        let banner = stderr.lock().clone();
+        let (grpc, http) = (address(&banner, "grpc "), address(&banner, "http "));
         Self { child, stderr, grpc, http, api }
     }
 

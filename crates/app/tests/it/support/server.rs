@@ -22,8 +22,8 @@ pub(crate) fn config(yaml: &str) -> Config {
 
 /// A server and the runtime it lives in.
 pub(crate) struct Running {
-    pub(crate) server: Option<Server>,
-    pub(crate) runtime: Runtime,
+    server: Option<Server>,
+    runtime: Option<Runtime>,
 }
 
 impl Running {
@@ -32,7 +32,11 @@ impl Running {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
         let server = runtime.block_on(Server::start(config(yaml), role, Clock::start())).unwrap();
-        Self { server: Some(server), runtime }
+        Self { server: Some(server), runtime: Some(runtime) }
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().unwrap()
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -58,14 +62,23 @@ impl Running {
     /// Drains; whether that was done in time.
     pub(crate) fn stop(mut self) -> bool {
         let server = self.server.take().unwrap();
-        self.runtime.block_on(server.stop())
+        self.runtime().block_on(server.stop())
     }
 
     /// Sends a request over gRPC.
     pub(crate) fn send(&self, request: Bytes) {
-        self.runtime
+        self.runtime()
             .block_on(export(self.grpc(), Protocol::Grpc, Compression::Identity, request))
             .unwrap();
+    }
+}
+
+impl Drop for Running {
+    /// After a failed assertion: whatever still runs must not hide it by being waited for.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
