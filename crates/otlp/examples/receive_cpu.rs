@@ -1,9 +1,10 @@
 //! CPU time per span of a gRPC server, from the kernel's accounts: ours, which reads, checks and
 //! decodes to heads, and a naive one, which is tonic with prost and drops what it decoded.
 //!
-//! `cargo run --release -p spanwise-otlp --example receive_cpu [spans] [--spanwise PATH]`: the
-//! servers run as processes of their own, one after the other, three rounds. With a path, that
-//! `spanwise` binary is measured too, its whole pipeline included.
+//! `cargo run --release -p spanwise-otlp --example receive_cpu [SPANS] [--per-request N]
+//! [--spanwise PATH]`: the servers run as processes of their own, one after the other, three rounds.
+//! Requests hold 512 spans unless told otherwise. With a path, that `spanwise` binary is measured
+//! too, its whole pipeline included.
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 #![expect(clippy::disallowed_methods, reason = "an example is its own application")]
@@ -23,10 +24,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use spanwise_model::Batch;
 use spanwise_otlp::admission::{Admission, Charge};
-use spanwise_otlp::bench_payload;
 use spanwise_otlp::exporter::{Client, Config, ExportError, Protocol};
 use spanwise_otlp::receiver::{self, Ingest, Intake, Overloaded, ReceiverEvent, RequestMeta, grpc};
 use spanwise_otlp::transport::{Endpoint, Spawn, shutdown_channel};
+use spanwise_otlp::{KeptSpan, Limits, bench_payload, decode, reframe};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -127,14 +128,17 @@ fn measure(args: &[&str]) -> Result<(), Error> {
         Some(text) => text.parse()?,
         None => 1_000_000,
     };
-    let spanwise =
-        args.iter().position(|arg| *arg == "--spanwise").and_then(|idx| args.get(idx + 1));
-    let payload = bench_payload(64, 1);
-    let n_per_request = 512;
-    let n_requests = n_spans.div_ceil(n_per_request);
+    let option = |name| args.iter().position(|arg| *arg == name).and_then(|idx| args.get(idx + 1));
+    let spanwise = option("--spanwise");
+    let n_per_request = option("--per-request").map_or(Ok(512), |text| text.parse())?;
+    let load = Load {
+        payload: cut(&bench_payload(64, 1), n_per_request)?,
+        n_requests: n_spans.div_ceil(n_per_request),
+        n_per_request,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     for round in 1..=N_ROUNDS {
-        let load = |server: Server| server.load(&runtime, &payload, n_requests);
+        let load = |server: Server| server.load(&runtime, &load);
         let this = || std::env::current_exe().map(Command::new);
         let naive = load(Server::start(this()?.args(["serve", "naive"]))?)?;
         let ours = load(Server::start(this()?.args(["serve", "ours"]))?)?;
@@ -151,6 +155,26 @@ fn measure(args: &[&str]) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// What is sent.
+struct Load {
+    payload: Vec<Bytes>,
+    n_requests: usize,
+    n_per_request: usize,
+}
+
+/// The same spans in requests of `n` spans, which divides 512.
+fn cut(payload: &[Bytes], n: usize) -> Result<Vec<Bytes>, Error> {
+    let mut requests = Vec::new();
+    for request in payload {
+        let batch = decode(request.clone(), &Limits::default())?.batch;
+        let spans = 0..batch.spans.len() as u32;
+        let kept: Vec<KeptSpan<'_>> =
+            spans.map(|span_idx| KeptSpan { batch: &batch, span_idx, stamp: &[] }).collect();
+        requests.extend(kept.chunks(n).map(|kept| reframe(kept).bytes));
+    }
+    Ok(requests)
 }
 
 /// A server process, ended when dropped.
@@ -181,19 +205,13 @@ impl Server {
         Ok(Self { child, addr })
     }
 
-    /// CPU nanoseconds per span of `n_requests` requests, after as many to warm up as there are
-    /// payloads.
-    fn load(
-        &self,
-        runtime: &tokio::runtime::Runtime,
-        payload: &[Bytes],
-        n_requests: usize,
-    ) -> Result<f64, Error> {
-        runtime.block_on(self.send(payload, payload.len()))?;
+    /// CPU nanoseconds per span of a load, after each request of it has been sent once to warm up.
+    fn load(&self, runtime: &tokio::runtime::Runtime, load: &Load) -> Result<f64, Error> {
+        runtime.block_on(self.send(&load.payload, load.payload.len()))?;
         let before = self.cpu_ns()?;
-        runtime.block_on(self.send(payload, n_requests))?;
+        runtime.block_on(self.send(&load.payload, load.n_requests))?;
         let spent = self.cpu_ns()? - before;
-        Ok(spent / (n_requests * 512) as f64)
+        Ok(spent / (load.n_requests * load.n_per_request) as f64)
     }
 
     async fn send(&self, payload: &[Bytes], n_requests: usize) -> Result<(), Error> {

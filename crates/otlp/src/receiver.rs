@@ -1,9 +1,10 @@
 //! Receiving OTLP over gRPC (4317) and HTTP (4318): async shells over [`crate::decode`].
 //!
-//! Both servers do the same with what they read: charge the door ([`Admission`]), decompress under
-//! the limits, decode, hand the batch to the application through [`Ingest`], and answer with what
-//! OTLP prescribes. They differ in framing alone, which is all their modules hold. The application
-//! spawns the futures returned here and owns the queue behind [`Ingest`].
+//! Both servers do the same with what they read: charge the door
+//! ([`Admission`](crate::admission::Admission)), decompress under the limits, decode, hand the batch
+//! to the application through [`Ingest`], and answer with what OTLP prescribes. They differ in
+//! framing alone, which is all their modules hold. The application spawns the futures returned here
+//! and owns the queue behind [`Ingest`].
 //!
 //! Not here: TLS and authentication. A listener on another address than loopback must be asked for
 //! with `insecure: true` ([`check_bind`]).

@@ -154,14 +154,9 @@ impl Channel {
         let mut send = self.send.clone().ready().await.map_err(|error| broken(&error))?;
         let (response, mut body) =
             send.send_request(request, false).map_err(|error| broken(&error))?;
-        let prefix = frame::prefix(message.payload.len(), message.compressed);
         // A server may answer before it has read everything, and then does not read on: whatever
         // comes first decides.
-        let sending = async {
-            let prefix = Bytes::copy_from_slice(&prefix);
-            frame::send(&mut body, prefix, false).await?;
-            frame::send(&mut body, message.payload, true).await
-        };
+        let sending = frame::send_last(&mut body, message);
         let sending = std::pin::pin!(sending);
         let answered = tokio::time::timeout(self.limits.timeout, async {
             let mut response = std::pin::pin!(response);

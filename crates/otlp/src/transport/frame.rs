@@ -11,6 +11,8 @@ use crate::transport::pace::{Pace, PaceLimits, TooSlow};
 
 /// What a peer may send on one stream before we have read it.
 pub(crate) const WINDOW_BYTES: u64 = 4 << 20;
+/// Up to this size a copy behind the prefix is cheaper than a frame of its own.
+const JOIN_BYTES_MAX: usize = 16 << 10;
 /// Bytes before each message.
 pub(crate) const PREFIX_BYTES: usize = 5;
 /// First reservation for a message that comes in pieces.
@@ -178,6 +180,20 @@ pub(crate) fn reserve(buffer: &mut BytesMut, n: usize, declared: usize) {
         let wanted = declared.min((needed * RESERVE_FACTOR).max(FIRST_RESERVE_BYTES));
         buffer.reserve(wanted.max(needed) - buffer.len());
     }
+}
+
+/// Sends one message and ends the stream, as fast as the peer reads.
+pub(crate) async fn send_last(
+    stream: &mut h2::SendStream<Bytes>,
+    message: Message,
+) -> Result<(), h2::Error> {
+    let Message { compressed, payload } = message;
+    let prefix = prefix(payload.len(), compressed);
+    if payload.len() <= JOIN_BYTES_MAX {
+        return send(stream, [&prefix[..], &payload].concat().into(), true).await;
+    }
+    send(stream, Bytes::copy_from_slice(&prefix), false).await?;
+    send(stream, payload, true).await
 }
 
 /// Sends bytes as fast as the peer reads them, and ends the stream after them if `end`.
