@@ -92,6 +92,6 @@ pub(crate) async fn export(
     let endpoint = Endpoint::parse(&to.to_string(), protocol.default_port()).unwrap();
     let mut config = exporter::Config::new(endpoint, protocol);
     config.compression = compression;
-    config.timeout = std::time::Duration::from_secs(60);
+    config.timeout = std::time::Duration::from_mins(1);
     Client::new(config, Arc::new(Spawner::new())).export(request).await
 }
