@@ -10,7 +10,7 @@ use crate::schema::{resource, span};
 use crate::value::read_attribute;
 use crate::wire::Reader;
 
-/// Reads attributes from the raw bytes of batches made by [`decode`](crate::decode). Batches
+/// Reads attributes from the raw bytes of batches made by [`decode`](crate::decode()). Batches
 /// without bytes have no attributes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WireAttributes;

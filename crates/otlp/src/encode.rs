@@ -3,7 +3,7 @@
 //!
 //! Spans are encoded as they come, into one buffer per (service, instance), and framed at the end.
 //! Fields that hold their default are left out, as every encoder does. What was received is never
-//! encoded again: see [`reframe`](crate::reframe).
+//! encoded again: see [`reframe`](crate::reframe()).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,7 +10,7 @@
 //! are unknown; integers are numbers or strings; `null` is an absent member, and an empty message
 //! inside an array; doubles may be `"NaN"`, `"Infinity"`, `"-Infinity"`; of two members of one oneof
 //! the last wins. An id that is not hexadecimal or has the wrong length becomes an id that
-//! [`decode`](crate::decode) rejects with its span alone.
+//! [`decode`](crate::decode()) rejects with its span alone.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ use schema::{ANY_VALUE, Field, Message, REQUEST, Shape};
 /// Turns an OTLP/JSON `ExportTraceServiceRequest` into protobuf with the same meaning.
 ///
 /// Ids and nesting are checked, times and UTF-8 are what the text says; hand the result to
-/// [`decode`](crate::decode). Item and depth limits hold here too, before anything more is written.
+/// [`decode`](crate::decode()). Item and depth limits hold here too, before anything more is written.
 ///
 /// # Errors
 /// Text that is no OTLP/JSON, with line and column, and each excess of `limits`.

@@ -1,4 +1,4 @@
-//! Receiving OTLP over gRPC (4317) and HTTP (4318): async shells over [`crate::decode`].
+//! Receiving OTLP over gRPC (4317) and HTTP (4318): async shells over [`crate::decode()`].
 //!
 //! Both servers do the same with what they read: charge the door
 //! ([`Admission`](crate::admission::Admission)), decompress under the limits, decode, hand the batch

@@ -46,7 +46,7 @@ pub struct ReceivedBatch {
     pub first_sequence: u64,
     /// Spans missed by this subscription before it.
     pub missed_total: u64,
-    /// The spans: an `ExportTraceServiceRequest` for [`decode`](crate::decode), empty if none.
+    /// The spans: an `ExportTraceServiceRequest` for [`decode`](crate::decode()), empty if none.
     pub request: Bytes,
     /// Why each span was kept, parallel to the spans of the request.
     pub reasons: Vec<SampleReason>,
