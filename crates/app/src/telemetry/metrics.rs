@@ -86,8 +86,6 @@ pub struct Metrics {
     pub open_bytes: Gauge,
     /// Traces that were not decided in the ordinary way.
     pub traces_dropped: Family<ReasonLabel, Counter>,
-    /// Whether work is being shed.
-    pub shedding: Gauge,
     /// Findings of rules.
     pub rule_findings: Family<ReasonLabel, Counter>,
     /// Decisions and non-decisions.
@@ -96,8 +94,6 @@ pub struct Metrics {
     pub target_replicas: Family<ReplicaLabels, Gauge>,
     /// Calls to orchestrators.
     pub orchestrator_requests: Family<OrchestratorLabels, Counter>,
-    /// Spans not delivered to subscribers or destinations.
-    pub sampled_missed: Family<ReasonLabel, Counter>,
 }
 
 impl Metrics {
@@ -134,7 +130,6 @@ impl Metrics {
         r.register("assembler_open_traces", "Traces in the window", metrics.open_traces.clone());
         r.register("assembler_open_bytes", "Bytes in the window", metrics.open_bytes.clone());
         r.register("traces_dropped", "Traces closed out of turn", metrics.traces_dropped.clone());
-        r.register("shedding", "Whether work is being refused", metrics.shedding.clone());
         r.register("rule_findings", "Rules whose condition held", metrics.rule_findings.clone());
         r.register("decisions", "Decisions and non-decisions", metrics.decisions.clone());
         r.register("target_replicas", "Replicas", metrics.target_replicas.clone());
@@ -143,7 +138,6 @@ impl Metrics {
             "Calls to orchestrators",
             metrics.orchestrator_requests.clone(),
         );
-        r.register("sampled_missed", "Sampled spans not delivered", metrics.sampled_missed.clone());
         (metrics, registry)
     }
 }
