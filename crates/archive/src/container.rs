@@ -1,0 +1,1 @@
+//! The file: header, section table, checksums, limits.

@@ -1,0 +1,1 @@
+//! How well one set of traces answers the queries another answers.

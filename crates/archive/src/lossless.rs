@@ -1,0 +1,1 @@
+//! L0: columns of a window, bit-exact OTLP back.

@@ -1,0 +1,1 @@
+//! L1: every trace, times and numbers to their bin.

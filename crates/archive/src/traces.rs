@@ -1,0 +1,1 @@
+//! A window of traces as columns: what models and metrics read.
