@@ -37,7 +37,7 @@ const fn pure(
 }
 
 /// Every crate has a row; a row without its crate is a fault too.
-const LAYERS: [Layer; 15] = [
+const LAYERS: [Layer; 16] = [
     pure("model", &[], &["bytes", "hashbrown", "rustc-hash", "smallvec"]),
     pure("hst", &[], &[]),
     pure("assembler", &["model"], &["bytes", "hashbrown", "rustc-hash", "smallvec", "thiserror"]),
@@ -55,6 +55,7 @@ const LAYERS: [Layer; 15] = [
     shell("orchestrator", &["model"]),
     shell("api", &["model"]),
     shell("eval", &["model", "hst", "assembler", "sampler", "analyzer", "scaler", "sim"]),
+    shell("archive", &["model", "otlp"]),
     shell("testkit", &["model", "orchestrator"]),
     shell(
         "app",
@@ -72,6 +73,7 @@ const LAYERS: [Layer; 15] = [
             "api",
             "sim",
             "eval",
+            "archive",
         ],
     ),
 ];
