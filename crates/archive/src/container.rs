@@ -1,1 +1,19 @@
-//! The file: header, section table, checksums, limits.
+//! The file: header, sections, section table, footer. It knows what is where and that it arrived
+//! whole; what a section means is known to the level that wrote it.
+//!
+//! `docs/formats/archive.md` specifies it in bytes.
+
+mod file;
+mod header;
+mod reader;
+mod tag;
+mod writer;
+
+pub(crate) use file::{Container, Section, archive_id, write_archive};
+pub use header::{Header, Level, Method, UnknownLevel};
+pub(crate) use reader::SectionReader;
+pub use tag::Tag;
+pub(crate) use writer::SectionWriter;
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+mod archive;
+mod compress;
 mod container;
+mod error;
 mod evaluation;
 mod fidelity;
+mod limits;
 mod lossless;
 mod near_lossless;
+mod options;
 mod structured;
-mod traces;
+pub mod traces;
+mod varint;
+
+pub use archive::{Archive, Info, SectionInfo};
+pub use compress::{Compressed, Summary, compress};
+pub use container::{Header, Level, Method, Tag, UnknownLevel};
+pub use error::{Error, Place};
+pub use limits::Limits;
+pub use options::{KeepVerbatim, Options};

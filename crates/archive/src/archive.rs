@@ -1,0 +1,76 @@
+//! An opened file.
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::container::{Container, Header, Level, Tag};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::lossless;
+
+/// A file whose frame was checked. Sections are checked when they are read.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    container: Container,
+}
+
+/// What a file says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Level, window, counts, seed.
+    pub header: Header,
+    /// Names the archive: from it the ids of generated spans are derived.
+    pub archive_id: [u8; 16],
+    /// Bytes of the file.
+    pub n_bytes: u64,
+    /// Sections in file order.
+    pub sections: Vec<SectionInfo>,
+}
+
+/// A section of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SectionInfo {
+    /// Its name.
+    pub tag: Tag,
+    /// Bytes in the file.
+    pub stored_len: u64,
+    /// Bytes decompressed.
+    pub raw_len: u64,
+}
+
+impl Archive {
+    /// Checks the frame of a file. Memory: the bytes and its table.
+    ///
+    /// # Errors
+    /// It is no archive, needs a newer reader, is damaged, or exceeds the limits.
+    pub fn open(bytes: Bytes, limits: &Limits) -> Result<Self, Error> {
+        Container::open(bytes, limits).map(|container| Self { container })
+    }
+
+    /// What the file says about itself.
+    pub fn info(&self) -> Info {
+        let container = &self.container;
+        let section = |(tag, stored_len, raw_len)| SectionInfo { tag, stored_len, raw_len };
+        Info {
+            header: *container.header(),
+            archive_id: container.archive_id(),
+            n_bytes: container.n_bytes(),
+            sections: container.table().map(section).collect(),
+        }
+    }
+
+    /// Brings the traces back. Each call of `sink` takes one `ExportTraceServiceRequest` of at most
+    /// 512 spans; an error of it ends the generation. The same file gives the same requests
+    /// everywhere.
+    ///
+    /// # Errors
+    /// A section is damaged or missing, a limit is exceeded, or `sink` fails. Requests given before
+    /// the error are right.
+    pub fn generate(&self, sink: &mut impl FnMut(Bytes) -> io::Result<()>) -> Result<(), Error> {
+        match self.container.header().level {
+            Level::Lossless => lossless::generate(&self.container, sink),
+            level => Err(Error::Unavailable { level }),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! From the requests of a window to a file.
+
+use bytes::Bytes;
+
+use crate::container::{Header, Level, Method, write_archive};
+use crate::error::Error;
+use crate::lossless;
+use crate::options::Options;
+
+/// A window as a file.
+#[derive(Clone, Debug)]
+pub struct Compressed {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// What went into it.
+    pub summary: Summary,
+}
+
+/// What was compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The header written.
+    pub header: Header,
+    /// Bytes of the requests given.
+    pub n_bytes_in: u64,
+    /// Traces kept verbatim beside the level.
+    pub n_traces_verbatim: u64,
+}
+
+/// Compresses a window: each item is one `ExportTraceServiceRequest`.
+///
+/// The window is held in memory. Requests that cannot be read refuse the whole window.
+///
+/// # Errors
+/// A request is malformed, or the window exceeds what an archive holds.
+pub fn compress(
+    requests: impl IntoIterator<Item = Bytes>,
+    options: &Options,
+) -> Result<Compressed, Error> {
+    let requests: Vec<Bytes> = requests.into_iter().collect();
+    let n_bytes_in = requests.iter().map(|request| request.len() as u64).sum();
+    match options.level {
+        Level::Lossless => {
+            let mut header = Header::new(Level::Lossless, Method::Columns);
+            let sections = lossless::compress(&requests, &mut header)?;
+            let bytes = write_archive(&header, &sections)?;
+            Ok(Compressed { bytes, summary: Summary { header, n_bytes_in, n_traces_verbatim: 0 } })
+        }
+        level => Err(Error::Unavailable { level }),
+    }
+}

@@ -1,0 +1,160 @@
+//! What a file says about itself before its sections.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::reader::SectionReader;
+use super::writer::SectionWriter;
+use crate::error::Error;
+
+/// What a file keeps of its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Everything, to the bit.
+    Lossless,
+    /// Every trace; times and numbers to their bin, ids anew.
+    NearLossless,
+    /// A model, and minute, shape and root duration of every trace.
+    Pinned,
+    /// A model.
+    Model,
+}
+
+/// How a file was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Columns: L0.
+    Columns,
+    /// Trees of conditionals: L1, L2, L3.
+    Structured,
+    /// Generative adversarial networks.
+    Ctgan,
+}
+
+/// The header of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What is kept.
+    pub level: Level,
+    /// How.
+    pub method: Method,
+    /// Earliest start of a span, ns since the Unix epoch; 0 without spans.
+    pub start_ns: u64,
+    /// Latest end of a span.
+    pub end_ns: u64,
+    /// Width of the buckets of time in which a model counts; 0 where there are none.
+    pub bucket_ns: u64,
+    /// Traces that come back, verbatim ones included.
+    pub n_traces: u64,
+    /// Spans that come back, verbatim ones included.
+    pub n_spans: u64,
+    /// Seed of generation.
+    pub seed: u64,
+    /// Version of the rules of generation, see [`Header::GENERATOR`].
+    pub generator: u16,
+    /// Id of the archive whose dictionaries and trees this one continues; all zeros if none.
+    pub parent_id: [u8; 16],
+}
+
+impl Level {
+    /// All levels from the most faithful.
+    pub const ALL: [Self; 4] = [Self::Lossless, Self::NearLossless, Self::Pinned, Self::Model];
+
+    /// The word on the command line: `l0` to `l3`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lossless => "l0",
+            Self::NearLossless => "l1",
+            Self::Pinned => "l2",
+            Self::Model => "l3",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that names no level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a level; use l0, l1, l2 or l3")]
+pub struct UnknownLevel;
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|level| level.name() == word).ok_or(UnknownLevel)
+    }
+}
+
+impl Method {
+    const ALL: [Self; 3] = [Self::Columns, Self::Structured, Self::Ctgan];
+
+    /// The word in reports and in the mark of generated spans.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Columns => "columns",
+            Self::Structured => "structured",
+            Self::Ctgan => "ctgan",
+        }
+    }
+}
+
+impl Header {
+    /// Version of the rules by which this build generates.
+    pub const GENERATOR: u16 = 1;
+    /// Bytes of a header.
+    pub(crate) const N_BYTES: usize = 2 + 6 * 8 + 2 + 16 + 4;
+
+    /// A header without spans.
+    pub fn new(level: Level, method: Method) -> Self {
+        Self {
+            level,
+            method,
+            start_ns: 0,
+            end_ns: 0,
+            bucket_ns: 0,
+            n_traces: 0,
+            n_spans: 0,
+            seed: 0,
+            generator: Self::GENERATOR,
+            parent_id: [0; 16],
+        }
+    }
+
+    pub(crate) fn write(&self, out: &mut SectionWriter) {
+        out.u8(self.level as u8);
+        out.u8(self.method as u8);
+        for value in
+            [self.start_ns, self.end_ns, self.bucket_ns, self.n_traces, self.n_spans, self.seed]
+        {
+            out.u64(value);
+        }
+        out.u16(self.generator);
+        out.raw(&self.parent_id);
+        out.u32(0);
+    }
+
+    pub(crate) fn read(reader: &mut SectionReader<'_>) -> Result<Self, Error> {
+        let level = Level::ALL.get(usize::from(reader.u8()?)).copied();
+        let method = Method::ALL.get(usize::from(reader.u8()?)).copied();
+        let level = level.ok_or_else(|| reader.corrupt("unknown level"))?;
+        let method = method.ok_or_else(|| reader.corrupt("unknown method"))?;
+        let mut header = Self::new(level, method);
+        header.start_ns = reader.u64()?;
+        header.end_ns = reader.u64()?;
+        header.bucket_ns = reader.u64()?;
+        header.n_traces = reader.u64()?;
+        header.n_spans = reader.u64()?;
+        header.seed = reader.u64()?;
+        header.generator = reader.u16()?;
+        header.parent_id.copy_from_slice(reader.raw(16)?);
+        if reader.u32()? != 0 {
+            return Err(reader.corrupt("reserved bytes are set"));
+        }
+        Ok(header)
+    }
+}

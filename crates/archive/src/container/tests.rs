@@ -1,0 +1,103 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::error::Error;
+use crate::limits::Limits;
+
+fn sections() -> Vec<Section> {
+    let mut text = SectionWriter::new();
+    text.bytes(b"frontend");
+    text.zigzag(-5);
+    let mut long = SectionWriter::new();
+    long.raw(&b"0123456789".repeat(500));
+    vec![
+        text.finish(Tag::DICT, 1),
+        long.finish(Tag::COLUMNS, 3),
+        Section { tag: Tag::FIDELITY, version: 1, bytes: Vec::new() },
+    ]
+}
+
+fn header() -> Header {
+    Header { n_traces: 2, n_spans: 5, seed: 7, ..Header::new(Level::Pinned, Method::Structured) }
+}
+
+fn file() -> Vec<u8> {
+    write_archive(&header(), &sections()).unwrap()
+}
+
+/// Opens and reads everything.
+fn read(bytes: &[u8], limits: &Limits) -> Result<Vec<(u16, Bytes)>, Error> {
+    let container = Container::open(Bytes::copy_from_slice(bytes), limits)?;
+    [Tag::DICT, Tag::COLUMNS, Tag::FIDELITY]
+        .into_iter()
+        .flat_map(|tag| container.sections(tag).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn what_is_written_comes_back() {
+    let container = Container::open(file().into(), &Limits::default()).unwrap();
+    assert_eq!(container.header(), &header());
+    assert_eq!(container.archive_id(), archive_id(&header(), &sections()));
+    let read = read(&file(), &Limits::default()).unwrap();
+    for (section, (version, bytes)) in sections().iter().zip(&read) {
+        assert_eq!((section.version, &section.bytes[..]), (*version, &bytes[..]));
+    }
+    let (_, stored, raw) = container.table().nth(1).unwrap();
+    assert!(stored < raw / 10, "{stored}");
+}
+
+#[test]
+fn an_id_depends_on_content_but_not_on_the_score() {
+    let mut changed = sections();
+    changed[2].bytes.push(1);
+    assert_eq!(archive_id(&header(), &changed), archive_id(&header(), &sections()));
+    changed[0].bytes.push(1);
+    assert_ne!(archive_id(&header(), &changed), archive_id(&header(), &sections()));
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let file = file();
+    for n in 0..file.len() {
+        assert!(read(&file[..n], &Limits::default()).is_err(), "{n}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_refused() {
+    let file = file();
+    for at in 0..file.len() {
+        for bit in 0..8 {
+            let mut flipped = file.clone();
+            flipped[at] ^= 1 << bit;
+            assert!(read(&flipped, &Limits::default()).is_err(), "{at}.{bit}");
+        }
+    }
+}
+
+#[test]
+fn limits_are_held_before_anything_is_unpacked() {
+    let check = |limits: Limits, expected: &str| {
+        let error = read(&file(), &limits).unwrap_err();
+        assert!(matches!(error, Error::Limit { what, .. } if what == expected), "{error}");
+    };
+    check(Limits { section_bytes: 4999, ..Limits::default() }, "bytes in a section");
+    check(Limits { n_traces: 1, ..Limits::default() }, "traces");
+    check(Limits { n_spans: 4, ..Limits::default() }, "spans");
+    check(Limits { n_sections: 2, ..Limits::default() }, "sections");
+}
+
+#[test]
+fn counts_are_held_against_the_bytes_left() {
+    let mut writer = SectionWriter::new();
+    writer.varint(3);
+    writer.raw(&[0; 5]);
+    let bytes = writer.finish(Tag::DICT, 1).bytes;
+    let count = |n_bytes_each, limit| {
+        SectionReader::new(Tag::DICT, &bytes).count(n_bytes_each, limit, "values")
+    };
+    assert_eq!(count(1, 3).unwrap(), 3);
+    assert!(matches!(count(2, 3), Err(Error::Corrupt { .. })));
+    assert!(matches!(count(1, 2), Err(Error::Limit { value: 3, limit: 2, .. })));
+}
