@@ -1,0 +1,215 @@
+//! The score as a record: by metric, and as the bytes of an archive's section.
+//!
+//! Bytes: count (u8), then for each figure that applies the length of its name (u8), the name, and
+//! its value (f64, little-endian). Names are those of `eval archive`, so a reader that does not know
+//! a metric can still skip it, and one that is new here is absent in an old file.
+
+use super::Metric;
+
+/// How well a window answers what another answers: a figure for each [`Metric`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Fidelity {
+    figures: [Option<f64>; Metric::ALL.len()],
+}
+
+impl Metric {
+    /// All of them, in the order of a row.
+    pub const ALL: [Self; 31] = [
+        Self::Q1,
+        Self::Q2,
+        Self::Q3,
+        Self::Q4,
+        Self::Q4Err,
+        Self::Q4Ok,
+        Self::ErrorTraceRel,
+        Self::W1,
+        Self::P50Rel,
+        Self::P99Rel,
+        Self::TraceW1,
+        Self::TraceP99Rel,
+        Self::P95MinuteRel,
+        Self::AttrTv,
+        Self::CorrMae,
+        Self::TopologyRecall,
+        Self::Invalid,
+        Self::Q2RealGroups,
+        Self::Q3RealGroups,
+        Self::Q3Low,
+        Self::Q1Printed,
+        Self::Q2Printed,
+        Self::Q3Printed,
+        Self::P99RelMedian,
+        Self::P99RelCommon,
+        Self::CorrMaeMedian,
+        Self::CorrMaeCommon,
+        Self::P95MinuteRelSecond,
+        Self::P95MinuteRelService,
+        Self::ChildBeforeParent,
+        Self::Outlive,
+    ];
+
+    /// Its name in rows and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Q1 => "q1",
+            Self::Q2 => "q2",
+            Self::Q3 => "q3",
+            Self::Q4 => "q4",
+            Self::Q4Err => "q4_err",
+            Self::Q4Ok => "q4_ok",
+            Self::ErrorTraceRel => "error_trace_rel",
+            Self::W1 => "w1",
+            Self::P50Rel => "p50_rel",
+            Self::P99Rel => "p99_rel",
+            Self::TraceW1 => "trace_w1",
+            Self::TraceP99Rel => "trace_p99_rel",
+            Self::P95MinuteRel => "p95_minute_rel",
+            Self::AttrTv => "attr_tv",
+            Self::CorrMae => "corr_mae",
+            Self::TopologyRecall => "topology_recall",
+            Self::Invalid => "invalid",
+            Self::Q2RealGroups => "q2_real_groups",
+            Self::Q3RealGroups => "q3_real_groups",
+            Self::Q3Low => "q3_low",
+            Self::Q1Printed => "q1_printed",
+            Self::Q2Printed => "q2_printed",
+            Self::Q3Printed => "q3_printed",
+            Self::P99RelMedian => "p99_rel_median",
+            Self::P99RelCommon => "p99_rel_common",
+            Self::CorrMaeMedian => "corr_mae_median",
+            Self::CorrMaeCommon => "corr_mae_common",
+            Self::P95MinuteRelSecond => "p95_minute_rel_second",
+            Self::P95MinuteRelService => "p95_minute_rel_service",
+            Self::ChildBeforeParent => "child_before_parent",
+            Self::Outlive => "outlive",
+        }
+    }
+
+    /// Whether a greater figure is the better one.
+    pub const fn is_greater_better(self) -> bool {
+        matches!(
+            self,
+            Self::Q1
+                | Self::Q3
+                | Self::Q4
+                | Self::Q4Err
+                | Self::Q4Ok
+                | Self::TopologyRecall
+                | Self::Q3RealGroups
+                | Self::Q3Low
+                | Self::Q1Printed
+                | Self::Q3Printed
+        )
+    }
+}
+
+impl Fidelity {
+    /// Asks `of` for each figure. What is not finite does not apply.
+    pub(super) fn of(of: impl Fn(Metric) -> Option<f64>) -> Self {
+        Self { figures: Metric::ALL.map(|metric| of(metric).filter(|value| value.is_finite())) }
+    }
+
+    /// A figure; `None` if it does not apply.
+    pub const fn get(&self, metric: Metric) -> Option<f64> {
+        self.figures[metric as usize]
+    }
+
+    /// All figures with their metrics.
+    pub fn iter(&self) -> impl Iterator<Item = (Metric, Option<f64>)> {
+        Metric::ALL.into_iter().zip(self.figures)
+    }
+
+    /// Whether every figure is at least as good as that of `floor` within `slack`; figures that do
+    /// not apply to either side are left out. Yields the first one that falls short.
+    pub fn shortfall(&self, floor: &Self, slack: f64) -> Option<Metric> {
+        Metric::ALL.into_iter().find(|metric| match (self.get(*metric), floor.get(*metric)) {
+            (Some(own), Some(floor)) if metric.is_greater_better() => own < floor - slack,
+            (Some(own), Some(floor)) => own > floor + slack,
+            _ => false,
+        })
+    }
+
+    /// The bytes of a section.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0];
+        for (metric, value) in self.iter() {
+            if let Some(value) = value {
+                bytes[0] += 1;
+                bytes.push(metric.name().len() as u8);
+                bytes.extend_from_slice(metric.name().as_bytes());
+                bytes.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote, by this version or another. `None` if the bytes
+    /// end early, go on, or hold what is not finite.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (count, mut rest) = bytes.split_first()?;
+        let mut fidelity = Self::default();
+        for _ in 0..*count {
+            let (len, tail) = rest.split_first()?;
+            let (name, tail) = tail.split_at_checked(usize::from(*len))?;
+            let (value, tail) = tail.split_first_chunk()?;
+            let value = f64::from_le_bytes(*value);
+            if !value.is_finite() {
+                return None;
+            }
+            rest = tail;
+            let known = Metric::ALL.into_iter().find(|metric| metric.name().as_bytes() == name);
+            if let Some(metric) = known {
+                fidelity.figures[metric as usize] = Some(value);
+            }
+        }
+        rest.is_empty().then_some(fidelity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_stand_in_the_order_of_their_numbers_under_distinct_names() {
+        let mut names = std::collections::BTreeSet::new();
+        for (at, metric) in Metric::ALL.into_iter().enumerate() {
+            assert_eq!(metric as usize, at);
+            assert!(names.insert(metric.name()));
+        }
+    }
+
+    #[test]
+    fn a_score_survives_its_bytes() {
+        let score = Fidelity::of(|metric| match metric {
+            Metric::Q3 => None,
+            Metric::W1 => Some(f64::NAN),
+            metric => Some(f64::from(metric as u8) / 7.0),
+        });
+        assert_eq!(score.get(Metric::W1), None);
+        assert_eq!(Fidelity::decode(&score.encode()), Some(score));
+    }
+
+    #[test]
+    fn unknown_figures_are_skipped_and_bad_bytes_refused() {
+        let mut bytes = vec![2, 1, b'?'];
+        bytes.extend_from_slice(&1.0_f64.to_le_bytes());
+        bytes.extend_from_slice(&[2, b'q', b'1']);
+        bytes.extend_from_slice(&0.5_f64.to_le_bytes());
+        assert_eq!(Fidelity::decode(&bytes).unwrap().get(Metric::Q1), Some(0.5));
+        for end in 0..bytes.len() {
+            assert_eq!(Fidelity::decode(&bytes[..end]), None, "{end}");
+        }
+        bytes.push(0);
+        assert_eq!(Fidelity::decode(&bytes), None);
+    }
+
+    #[test]
+    fn a_shortfall_is_judged_in_the_direction_of_its_metric() {
+        let floor = Fidelity::of(|_| Some(0.5));
+        let better = Fidelity::of(|m| Some(if m.is_greater_better() { 0.6 } else { 0.4 }));
+        assert_eq!(better.shortfall(&floor, 0.0), None);
+        assert_eq!(floor.shortfall(&better, 0.0), Some(Metric::Q1));
+        assert_eq!(floor.shortfall(&better, 0.2), None);
+    }
+}
