@@ -46,6 +46,12 @@ pub trait Disk {
     /// It does not exist, or the system refuses.
     fn remove(&self, name: &str) -> io::Result<()>;
 
+    /// Gives a file another name, which no other file has.
+    ///
+    /// # Errors
+    /// It does not exist, or the system refuses.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Brings the names of the directory to disk.
     ///
     /// # Errors
@@ -168,6 +174,10 @@ impl Disk for StdDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         std::fs::remove_file(self.dir.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.dir.join(from), self.dir.join(to))
     }
 
     fn sync_dir(&self) -> io::Result<()> {

@@ -1,40 +1,54 @@
-//! The log: append, sync, open again.
+//! The log: append, commit, hold and release. How records reach the disk is in `write`, how a log
+//! is opened in `open`, how segments go in `retain`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
-use crate::config::Config;
-use crate::disk::{Disk, DiskFile};
+use crate::config::{Config, Durability, Retention};
+use crate::cursor::Cursors;
+use crate::disk::Disk;
 use crate::error::Error;
-use crate::record::{Codec, HEADER_BYTES, Kind, RECORD_BYTES_MAX, Unsynced};
-use crate::recovery::{Damage, Records, Recovery, Sequence};
-use crate::scan::{Scan, Step};
-use crate::segment::{
-    SEGMENT_HEADER_BYTES, Sealed, Segment, encode_header, id_of, mark_of, name_of,
-};
+use crate::reader::Reader;
+use crate::record::{Codec, HEADER_BYTES, Kind, Position, RECORD_BYTES_MAX, Unsynced};
+use crate::recovery::Records;
+use crate::segment::{Meta, Segment};
 
 /// An append-only log in one directory.
 ///
-/// Not thread-safe and without a clock: whoever owns it decides when to sync. Dropping it gives the
-/// directory free; what was not synced is lost, as it would be in a crash.
+/// Not shared between threads and without a clock: whoever owns it decides when to commit. Dropping
+/// it gives the directory free; what was not committed is lost, as it would be in a crash.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, none a state of another")]
 pub struct Log<D: Disk> {
-    disk: D,
-    config: Config,
-    _lock: D::Lock,
+    pub(crate) disk: Arc<D>,
+    pub(crate) config: Config,
+    pub(crate) _lock: D::Lock,
     /// Segments that are only read, oldest first.
-    sealed: Vec<Sealed>,
+    pub(crate) sealed: Vec<Meta>,
     /// Segments with a mark that a sync of them failed.
-    marked: BTreeSet<u64>,
-    current: Option<Segment<D::File>>,
+    pub(crate) marked: BTreeSet<u32>,
+    /// Damaged segments that were put aside, oldest first.
+    pub(crate) quarantined: VecDeque<u32>,
+    pub(crate) current: Option<Segment<D::File>>,
     /// Whether the name of the current segment is on disk.
-    is_named: bool,
-    unsynced: Unsynced,
-    next_seq: u64,
-    synced_seq: u64,
-    next_id: u64,
-    is_stopped: bool,
-    n_failed_syncs: u64,
-    n_removed_segments: u64,
-    n_failed_removals: u64,
+    pub(crate) is_named: bool,
+    /// Whether the last removal is on disk.
+    pub(crate) is_removal_synced: bool,
+    pub(crate) unsynced: Unsynced,
+    pub(crate) cursors: Cursors,
+    pub(crate) next_seq: u64,
+    pub(crate) written_seq: u64,
+    pub(crate) synced_seq: u64,
+    pub(crate) next_id: u32,
+    /// Segments below are gone; readers look here.
+    pub(crate) lowest_id: Arc<AtomicU32>,
+    /// Numbers that miss in the last commit before the segment to be made next.
+    pub(crate) n_forgiven: u32,
+    pub(crate) is_stopped: bool,
+    /// Between opening and [`Log::finish_replay`] nothing is released.
+    pub(crate) is_replaying: bool,
+    /// Counters only; the gauges in it are 0.
+    pub(crate) counts: Stats,
 }
 
 /// Gauges and counters of a log.
@@ -44,66 +58,75 @@ pub struct Stats {
     pub n_bytes: u64,
     /// Segments on disk.
     pub n_segments: u64,
-    /// Bytes appended and not yet synced.
+    /// What records hold, all together.
+    pub n_held: u64,
+    /// Bytes appended and not yet committed.
     pub n_unsynced_bytes: u64,
+    /// Commits that wrote something.
+    pub n_commits: u64,
     /// Syncs that failed, each of which sealed a segment.
     pub n_failed_syncs: u64,
-    /// Segments deleted because the log was full.
+    /// Segments deleted.
     pub n_removed_segments: u64,
+    /// Damaged segments put aside instead of being deleted.
+    pub n_quarantined_segments: u64,
     /// Deletions that failed and are tried again.
     pub n_failed_removals: u64,
+    /// Records acknowledged without a sync whose sync failed later: they may be lost if power
+    /// fails. Always 0 with [`Durability::Fsync`].
+    pub n_unsure_records: u64,
+    /// Records that were discarded before they were committed.
+    pub n_discarded_records: u64,
+    /// Releases of more than was held. Not 0 means that a caller counts wrongly.
+    pub n_excess_releases: u64,
 }
 
-/// Why records could not be brought to disk.
-enum Failure {
-    /// Nothing is known to be wrong but that it could not be written.
-    Write(Error),
-    /// A sync failed: the file at hand cannot be trusted any more.
-    Sync,
+/// What a commit has written: numbers to positions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    pub(crate) segment: u32,
+    pub(crate) base: u32,
+    pub(crate) first_seq: u64,
+    pub(crate) starts: Vec<u32>,
+}
+
+impl Committed {
+    /// Where record `seq` stands, if this commit has written it.
+    pub fn position(&self, seq: u64) -> Option<Position> {
+        let idx = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
+        let start = *self.starts.get(idx)?;
+        Some(Position { segment: self.segment, offset: self.base + start })
+    }
+
+    /// Records written, the log's own included.
+    pub const fn n_records(&self) -> u64 {
+        self.starts.len() as u64
+    }
 }
 
 impl<D: Disk> Log<D> {
-    /// Opens the log on `disk`, or begins one. Every record is read and checked; a torn tail is cut
-    /// off. Damage does not prevent opening: it is described in the [`Recovery`].
-    ///
-    /// # Errors
-    /// [`Error::Locked`], a setting out of range, or the directory itself cannot be used.
-    pub fn open(disk: D, config: Config) -> Result<(Self, Recovery), Error> {
-        config.validate()?;
-        let dir = disk.describe();
-        let lock = disk.lock().map_err(Error::io("lock", &dir))?;
-        let lock = lock.map_err(|holder| Error::Locked { dir: dir.clone(), holder })?;
-        let names = disk.list().map_err(Error::io("list", &dir))?;
-        let mut ids: Vec<u64> = names.iter().filter_map(|name| id_of(name)).collect();
-        ids.sort_unstable();
-        let is_marked = |id: &u64| names.contains(&mark_of(*id));
-        let marked = ids.iter().copied().filter(is_marked).collect();
-        let mut log = Self {
-            disk,
-            config,
-            _lock: lock,
-            sealed: Vec::new(),
-            marked,
-            current: None,
-            is_named: false,
-            unsynced: Unsynced::default(),
-            next_seq: 1,
-            synced_seq: 0,
-            next_id: ids.last().map_or(1, |last| last.saturating_add(1)),
-            is_stopped: false,
-            n_failed_syncs: 0,
-            n_removed_segments: 0,
-            n_failed_removals: 0,
-        };
-        let recovery = log.recover(&ids);
-        Ok((log, recovery))
-    }
-
-    /// Adds a record and returns its number. It is held in memory until [`Log::sync`].
+    /// Adds a record that holds nothing and returns its number. It waits in memory until
+    /// [`Log::commit`].
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Unsynced`] or [`Error::Stopped`]; then nothing was added.
     pub fn append(&mut self, kind: Kind, codec: Codec, payload: &[u8]) -> Result<u64, Error> {
+        self.append_held(kind, codec, payload, 0)
+    }
+
+    /// Adds a record that holds `n` of something, say spans: with [`Retention::Released`] it stays
+    /// on disk until as much was [released](Log::release) in its segment.
+    ///
+    /// # Errors
+    /// As [`Log::append`], and [`Error::Full`] if `n` is not 0 and the log has reached its limit.
+    /// Records that hold nothing are never refused for that, since they are what frees the others.
+    pub fn append_held(
+        &mut self,
+        kind: Kind,
+        codec: Codec,
+        payload: &[u8],
+        n: u32,
+    ) -> Result<u64, Error> {
         if self.is_stopped {
             return Err(Error::Stopped);
         }
@@ -111,51 +134,119 @@ impl<D: Disk> Log<D> {
         if n_bytes > u64::from(RECORD_BYTES_MAX) {
             return Err(Error::TooLarge { n_bytes });
         }
-        let n_held = self.unsynced.n_bytes();
-        let n_after = n_held + n_bytes + HEADER_BYTES as u64;
-        if n_held > 0 && n_after > self.config.unsynced_bytes_max {
-            return Err(Error::Unsynced { n_bytes: n_held });
+        let n_unsynced = self.unsynced.n_bytes();
+        let n_after = n_unsynced + n_bytes + HEADER_BYTES as u64;
+        if n_unsynced > 0 && n_after > self.config.unsynced_bytes_max {
+            return Err(Error::Unsynced { n_bytes: n_unsynced });
         }
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        self.unsynced.push(seq, kind, codec, payload);
-        Ok(seq)
+        let is_bounded = n > 0 && self.config.retention == Retention::Released;
+        if is_bounded && self.n_bytes() + n_after > self.config.log_bytes_max {
+            return Err(Error::Full { n_bytes: self.n_bytes() });
+        }
+        self.unsynced.n_held += u64::from(n);
+        Ok(self.push(kind, codec, payload))
     }
 
-    /// Brings every appended record to disk, then deletes the oldest segments if the log is too
-    /// large. After `Ok` the records survive a loss of power.
+    /// Writes every appended record, and with [`Durability::Fsync`] brings it to disk: one write
+    /// and one `fdatasync` for all of them. After `Ok` they are acknowledged. Releases take effect
+    /// as soon as everything is on disk.
     ///
     /// # Errors
     /// [`Error::Io`]: nothing is acknowledged and everything is still held; try again, a full disk
     /// may have room later. [`Error::Stopped`]: the disk failed twice, nothing more is possible.
-    pub fn sync(&mut self) -> Result<(), Error> {
-        if self.is_stopped {
-            return Err(Error::Stopped);
-        }
-        if self.unsynced.is_empty() {
-            return Ok(());
-        }
-        self.seal_if_full();
-        match self.write_unsynced() {
-            Ok(()) => {}
-            Err(Failure::Write(error)) => {
-                self.undo_write();
-                return Err(error);
-            }
-            Err(Failure::Sync) => {
-                self.n_failed_syncs += 1;
-                self.seal_failed();
-                if self.write_unsynced().is_err() {
-                    self.seal_failed();
-                    self.is_stopped = true;
-                    return Err(Error::Stopped);
-                }
-            }
-        }
+    pub fn commit(&mut self) -> Result<Committed, Error> {
+        self.flush(self.config.durability == Durability::Fsync)
+    }
+
+    /// As [`Log::commit`], and brings everything to disk whatever the durability.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn sync(&mut self) -> Result<Committed, Error> {
+        self.flush(true)
+    }
+
+    /// Forgets what was appended and not committed, after a commit has failed: its senders were
+    /// told to come again. Numbers are given out anew. How many records were forgotten.
+    pub fn discard_uncommitted(&mut self) -> u64 {
+        let first_seq = self.unsynced.first_seq().unwrap_or(self.next_seq);
+        let n_records = self.next_seq - first_seq;
+        self.cursors.is_dirty |= self.unsynced.has_cursors;
         self.unsynced.clear();
-        self.synced_seq = self.next_seq - 1;
-        self.remove_oldest();
-        Ok(())
+        // Files that may still show these numbers were cut off, or are overruled by the header of
+        // the next segment.
+        self.next_seq = first_seq;
+        self.counts.n_discarded_records += n_records;
+        n_records
+    }
+
+    /// Holds `n` more in segment `segment`, whose records were found when the log was opened.
+    pub fn hold(&mut self, segment: u32, n: u64) {
+        if let Some(meta) = self.meta_mut(segment) {
+            meta.n_held += n;
+        }
+    }
+
+    /// Gives up `n` of what is held in segment `segment`. It takes effect when everything appended
+    /// so far is on disk: append what makes the records superfluous first.
+    pub fn release(&mut self, segment: u32, n: u64) {
+        let Some(meta) = self.meta_mut(segment) else { return };
+        let n_held = meta.n_held - meta.n_released;
+        meta.n_released += n.min(n_held);
+        self.counts.n_excess_releases += n.saturating_sub(n_held);
+    }
+
+    /// Ends the time in which records found at opening are given their holds. Before, nothing is
+    /// deleted with [`Retention::Released`].
+    pub const fn finish_replay(&mut self) {
+        self.is_replaying = false;
+    }
+
+    /// Says that consumer `name` is done with every record up to `seq`; durable with the next
+    /// commit. A cursor never goes back.
+    ///
+    /// # Errors
+    /// [`Error::Cursor`].
+    pub fn set_cursor(&mut self, name: &str, seq: u64) -> Result<(), Error> {
+        self.cursors.set(name, seq)
+    }
+
+    /// Forgets a consumer; whether there was one.
+    pub fn remove_cursor(&mut self, name: &str) -> bool {
+        self.cursors.remove(name)
+    }
+
+    /// Number of the last record consumer `name` is done with.
+    pub fn cursor(&self, name: &str) -> Option<u64> {
+        self.cursors.get(name)
+    }
+
+    /// All consumers in the order of their names.
+    pub fn cursors(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.cursors.iter()
+    }
+
+    /// Records that were deleted before consumer `name` was done with them. Only
+    /// [`Retention::Oldest`] does that.
+    pub fn n_missed(&self, name: &str) -> u64 {
+        let done = self.cursor(name).unwrap_or(0);
+        self.first_seq().saturating_sub(done.saturating_add(1))
+    }
+
+    /// Number of the first record that is still there; the next one's if there is none.
+    pub fn first_seq(&self) -> u64 {
+        let current = self.current.as_ref().map(|segment| segment.meta);
+        let first = self.sealed.iter().copied().chain(current).find_map(|meta| meta.first_seq);
+        first.unwrap_or(self.next_seq)
+    }
+
+    /// Number of the last record that is acknowledged.
+    pub fn acknowledged_seq(&self) -> u64 {
+        match self.config.durability {
+            Durability::Fsync => self.synced_seq,
+            Durability::Write => self.written_seq,
+            Durability::Memory => self.next_seq - 1,
+        }
     }
 
     /// Number of the last record that is known to be on disk; 0 if there is none.
@@ -168,268 +259,52 @@ impl<D: Disk> Log<D> {
         self.next_seq
     }
 
-    /// The synced records from number `from_seq` on, oldest first.
-    pub fn records(&self, from_seq: u64) -> Records<'_, D> {
-        let current = self.current.as_ref().map(Segment::sealed);
+    /// The committed records from number `from_seq` on, oldest first. The iterator is on its own:
+    /// the log may be used meanwhile.
+    pub fn records(&self, from_seq: u64) -> Records<D> {
+        let current = self.current.as_ref().map(|segment| segment.meta);
         let segments = self.sealed.iter().copied().chain(current).collect();
-        Records::new(&self.disk, segments, from_seq)
+        Records::new(Arc::clone(&self.disk), segments, from_seq)
+    }
+
+    /// Reads records at their positions, on any thread, with a cache of `cache_bytes`.
+    pub fn reader(&self, cache_bytes: usize) -> Reader<D> {
+        Reader::new(Arc::clone(&self.disk), Arc::clone(&self.lowest_id), cache_bytes)
     }
 
     /// Gauges and counters. Cost: the number of segments.
     pub fn stats(&self) -> Stats {
+        let held = self.sealed.iter().chain(self.current.as_ref().map(|segment| &segment.meta));
         Stats {
             n_bytes: self.n_bytes(),
             n_segments: self.sealed.len() as u64 + u64::from(self.current.is_some()),
+            n_held: held.map(|meta| meta.n_held).sum(),
             n_unsynced_bytes: self.unsynced.n_bytes(),
-            n_failed_syncs: self.n_failed_syncs,
-            n_removed_segments: self.n_removed_segments,
-            n_failed_removals: self.n_failed_removals,
+            ..self.counts
         }
     }
 
-    fn n_bytes(&self) -> u64 {
-        let current = self.current.as_ref().map_or(0, |segment| segment.n_bytes);
-        self.sealed.iter().map(|segment| segment.n_bytes).sum::<u64>() + current
+    pub(crate) fn n_bytes(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, |segment| segment.meta.n_bytes);
+        self.sealed.iter().map(|meta| meta.n_bytes).sum::<u64>() + current
     }
 
-    // ---- writing ----
-
-    fn write_unsynced(&mut self) -> Result<(), Failure> {
-        if self.current.is_none() {
-            self.begin_segment().map_err(Failure::Write)?;
-        }
-        let Some(segment) = &mut self.current else { return Ok(()) };
-        let bytes = self.unsynced.encoded(segment.id);
-        let written = segment.file.write_at(segment.n_bytes, bytes);
-        written.map_err(|e| Failure::Write(Error::io("write", &name_of(segment.id))(e)))?;
-        segment.file.sync().map_err(|_| Failure::Sync)?;
-        if !self.is_named {
-            self.disk.sync_dir().map_err(|_| Failure::Sync)?;
-            self.is_named = true;
-        }
-        segment.n_bytes += bytes.len() as u64;
-        Ok(())
+    pub(crate) fn push(&mut self, kind: Kind, codec: Codec, payload: &[u8]) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.unsynced.push(seq, kind, codec, payload);
+        seq
     }
 
-    fn begin_segment(&mut self) -> Result<(), Error> {
-        let id = self.next_id;
-        let name = name_of(id);
-        let first_seq = self.unsynced.first_seq().unwrap_or(self.next_seq);
-        let mut file = self.disk.create(&name).map_err(Error::io("create", &name))?;
-        // Whatever happens to this file, its number is never used again.
-        self.next_id += 1;
-        if let Err(error) = file.write_at(0, &encode_header(id, first_seq)) {
-            drop(file);
-            // Best effort: recovery removes what is left of a segment that never began.
-            drop(self.disk.remove(&name));
-            return Err(Error::io("write", &name)(error));
-        }
-        let n_bytes = SEGMENT_HEADER_BYTES as u64;
-        self.current = Some(Segment { id, file, n_bytes, first_seq });
-        self.is_named = false;
-        Ok(())
-    }
-
-    /// After a failed write: takes off what of it reached the file, or leaves the file alone.
-    fn undo_write(&mut self) {
-        if let Some(segment) = &mut self.current
-            && segment.file.truncate(segment.n_bytes).is_err()
-        {
-            self.seal();
-        }
-    }
-
-    fn seal_if_full(&mut self) {
-        let n_new = self.unsynced.n_bytes();
-        let is_full = |segment: &Segment<D::File>| {
-            segment.n_bytes > SEGMENT_HEADER_BYTES as u64
-                && segment.n_bytes + n_new > self.config.segment_bytes
-        };
-        if self.current.as_ref().is_some_and(is_full) {
-            self.seal();
-        }
-    }
-
-    fn seal(&mut self) {
-        if let Some(segment) = self.current.take() {
-            self.sealed.push(segment.sealed());
-        }
-    }
-
-    /// Seals a segment whose sync failed, and leaves a mark for whoever opens the log next.
-    fn seal_failed(&mut self) {
-        if let Some(segment) = &self.current {
-            let id = segment.id;
-            self.mark(id);
-        }
-        self.seal();
-    }
-
-    /// Best effort: without the mark, records that were never acknowledged may seem to be on disk
-    /// until power fails.
-    fn mark(&mut self, id: u64) {
-        self.marked.insert(id);
-        drop(self.disk.create(&mark_of(id)));
-    }
-
-    /// Deletes the oldest segments while the log is too large. Only called when the current segment
-    /// and its name are on disk.
-    fn remove_oldest(&mut self) {
-        assert!(self.is_named && self.current.is_some(), "a newer segment is on disk");
-        while self.n_bytes() > self.config.log_bytes_max {
-            let Some(oldest) = self.sealed.first() else { return };
-            if self.disk.remove(&name_of(oldest.id)).is_err() {
-                self.n_failed_removals += 1;
-                return;
-            }
-            if self.marked.remove(&oldest.id) {
-                drop(self.disk.remove(&mark_of(oldest.id)));
-            }
-            self.sealed.remove(0);
-            self.n_removed_segments += 1;
-        }
-    }
-
-    // ---- opening ----
-
-    /// Reads every segment; the last one is continued if nothing is wrong with it.
-    fn recover(&mut self, ids: &[u64]) -> Recovery {
-        let mut recovery = Recovery { n_segments: ids.len() as u64, ..Recovery::default() };
-        let mut sequence = Sequence::default();
-        for &id in ids {
-            let is_last = Some(&id) == ids.last();
-            let opened = self.disk.open(&name_of(id));
-            let Ok(mut scan) = opened.and_then(|file| Scan::new(file, id, u64::MAX)) else {
-                recovery.note(id, 0, 0, Damage::Unreadable);
-                sequence.note_unread();
-                self.sealed.push(Sealed { id, n_bytes: 0, first_seq: None });
-                continue;
-            };
-            sequence.begin(id, scan.first_seq);
-            let walked = walk(&mut scan, id, &mut sequence, &mut recovery);
-            let sealed = Sealed { id, n_bytes: scan.n_bytes(), first_seq: scan.first_seq };
-            if is_last && scan.is_unborn && walked.is_empty() {
-                // Power cut it short before its header was on disk: nothing is in it.
-                recovery.note(id, 0, sealed.n_bytes, Damage::TornTail);
-                drop(self.disk.remove(&name_of(id)));
-                continue;
-            }
-            note_leftovers(sealed, &walked, &mut recovery);
-            // A record is only accepted if it continues the numbers of its segment.
-            let continues = is_last && scan.first_seq.is_some() && scan.next_seq() == sequence.next;
-            self.keep(sealed, scan.into_file(), &walked, continues);
-            if self.marked.contains(&id) {
-                recovery.note(id, 0, sealed.n_bytes, Damage::NotSynced);
+    /// The segment with this id, if it is still there.
+    fn meta_mut(&mut self, id: u32) -> Option<&mut Meta> {
+        match &mut self.current {
+            Some(segment) if segment.meta.id == id => Some(&mut segment.meta),
+            _ => {
+                let idx = self.sealed.binary_search_by_key(&id, |meta| meta.id).ok()?;
+                self.sealed.get_mut(idx)
             }
         }
-        self.sync_names(&mut recovery);
-        if sequence.has_unread {
-            // Numbers go on with a jump, which only the header of a new segment can tell.
-            self.seal();
-        }
-        recovery.n_lost = sequence.n_lost;
-        self.next_seq = sequence.next_new(self.next_id);
-        self.synced_seq = self.next_seq - 1;
-        recovery
-    }
-
-    /// Keeps a segment that was read: as the current one if the log can go on in it and it is sound,
-    /// after its torn tail is cut off, else sealed.
-    ///
-    /// Every segment is synced again: what another process wrote may still be in the system's memory
-    /// only. That costs nothing where it is not.
-    fn keep(&mut self, segment: Sealed, mut file: D::File, walked: &Walked, continues: bool) {
-        let Sealed { id, .. } = segment;
-        let n_bytes = segment.n_bytes - walked.n_torn;
-        let is_cut = walked.n_torn == 0 || (continues && file.truncate(n_bytes).is_ok());
-        if !self.marked.contains(&id) && file.sync().is_err() {
-            self.mark(id);
-        }
-        let is_sound = is_cut && !walked.is_damaged && !self.marked.contains(&id);
-        match segment.first_seq {
-            Some(first_seq) if continues && is_sound => {
-                self.current = Some(Segment { id, file, n_bytes, first_seq });
-                self.is_named = true;
-            }
-            _ => self.sealed.push(Sealed { n_bytes, ..segment }),
-        }
-    }
-
-    /// Makes sure of the names of all segments that were found.
-    fn sync_names(&mut self, recovery: &mut Recovery) {
-        if self.disk.sync_dir().is_ok() {
-            return;
-        }
-        let last = self.current.as_ref().map(|segment| segment.id);
-        if let Some(id) = last.or_else(|| self.sealed.last().map(|segment| segment.id)) {
-            self.mark(id);
-            recovery.note(id, 0, 0, Damage::NotSynced);
-        }
-        self.seal();
-    }
-}
-
-/// What is odd about a segment that others follow.
-fn note_leftovers(segment: Sealed, walked: &Walked, recovery: &mut Recovery) {
-    if segment.first_seq.is_none() {
-        recovery.note(segment.id, 0, SEGMENT_HEADER_BYTES as u64, Damage::BadHeader);
-    }
-    if walked.n_torn > 0 {
-        let offset = segment.n_bytes - walked.n_torn;
-        recovery.note(segment.id, offset, walked.n_torn, Damage::TornTail);
-    }
-}
-
-/// What a walk over one segment found.
-#[derive(Default)]
-struct Walked {
-    n_records: u64,
-    /// Bytes behind the last good record.
-    n_torn: u64,
-    /// Whether something is wrong in front of them.
-    is_damaged: bool,
-}
-
-impl Walked {
-    const fn is_empty(&self) -> bool {
-        self.n_records == 0 && !self.is_damaged
-    }
-}
-
-fn walk<F: DiskFile>(
-    scan: &mut Scan<F>,
-    id: u64,
-    sequence: &mut Sequence,
-    recovery: &mut Recovery,
-) -> Walked {
-    let mut walked = Walked::default();
-    loop {
-        match scan.next() {
-            Ok(Some(Step::Record(record))) => {
-                walked.n_records += 1;
-                let is_new = sequence.advance(record.seq);
-                recovery.n_records += u64::from(is_new);
-                recovery.n_duplicates += u64::from(!is_new);
-            }
-            Ok(Some(Step::Bad { n_bytes, is_tail: true, .. })) => walked.n_torn = n_bytes,
-            Ok(Some(Step::Bad { at, n_bytes, is_tail: false })) => {
-                walked.is_damaged = true;
-                recovery.note(id, at, n_bytes, Damage::Corrupt);
-            }
-            Ok(None) => return walked,
-            Err(_) => {
-                walked.is_damaged = true;
-                recovery.note(id, scan.at(), 0, Damage::Unreadable);
-                sequence.note_unread();
-                return walked;
-            }
-        }
-    }
-}
-
-impl<F> Segment<F> {
-    const fn sealed(&self) -> Sealed {
-        Sealed { id: self.id, n_bytes: self.n_bytes, first_seq: Some(self.first_seq) }
     }
 }
 

@@ -1,10 +1,13 @@
 //! What is found when a log is opened, and reading it back.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::record::Record;
 use crate::scan::{Scan, Step};
-use crate::segment::{Sealed, name_of};
+use crate::segment::{Meta, name_of};
 
 /// Problems described one by one at most; beyond it they are only counted.
 const N_PROBLEMS_MAX: usize = 32;
@@ -16,14 +19,15 @@ pub struct Recovery {
     pub n_segments: u64,
     /// Good records, duplicates not counted.
     pub n_records: u64,
-    /// Records that are missing, by their sequence numbers.
+    /// Records that are missing, by their sequence numbers; at least as many.
     pub n_lost: u64,
     /// Records that stand in two segments, because the first could not be synced. They are read
     /// once.
     pub n_duplicates: u64,
-    /// Stretches of damage with good records behind them, bad headers and unreadable segments.
+    /// Stretches of damage with good records behind them, bad headers, unreadable segments and
+    /// segments of a later version.
     pub n_damaged: u64,
-    /// Bytes behind the last good record of a segment: writes that power cut short.
+    /// Bytes of commits that power cut short: they were not acknowledged.
     pub n_torn_bytes: u64,
     /// Up to 32 of the places, in order.
     pub problems: Vec<Problem>,
@@ -45,17 +49,40 @@ pub struct Problem {
 /// Kinds of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// Nothing good behind it: a write that power cut short. Expected after a crash.
+    /// A commit that power cut short: nothing good behind it, or only records of the same commit.
+    /// Expected after a crash.
     TornTail,
-    /// Good records behind it.
+    /// Good records of later commits behind it.
     Corrupt,
     /// The segment's header is damaged; its records were read all the same.
     BadHeader,
-    /// The system cannot read the file.
+    /// The system cannot read the file. It stays, and is tried again at the next start.
     Unreadable,
     /// A sync of this segment failed, now or before. Its last records, which were not acknowledged,
     /// may not last.
     NotSynced,
+    /// A later version of the program wrote it. It stays as it is.
+    OtherVersion,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TornTail => "torn tail",
+            Self::Corrupt => "corrupt records",
+            Self::BadHeader => "damaged header",
+            Self::Unreadable => "unreadable",
+            Self::NotSynced => "failed sync",
+            Self::OtherVersion => "later version",
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, offset, n_bytes, damage } = self;
+        write!(f, "{file}: {damage}, {n_bytes} bytes at offset {offset}")
+    }
 }
 
 impl Recovery {
@@ -64,7 +91,7 @@ impl Recovery {
         self.n_lost > 0 || self.n_damaged > 0
     }
 
-    pub(crate) fn note(&mut self, id: u64, offset: u64, n_bytes: u64, damage: Damage) {
+    pub(crate) fn note(&mut self, id: u32, offset: u64, n_bytes: u64, damage: Damage) {
         match damage {
             Damage::TornTail => self.n_torn_bytes += n_bytes,
             Damage::NotSynced => {}
@@ -81,7 +108,6 @@ impl Recovery {
 pub(crate) struct Sequence {
     /// The number that should come next; 0 while none is known.
     pub(crate) next: u64,
-    pub(crate) n_lost: u64,
     /// Whether there are records that cannot be read now but perhaps later.
     pub(crate) has_unread: bool,
 }
@@ -91,23 +117,18 @@ pub(crate) struct Sequence {
 /// Some records could not be read when it was made, so their numbers are unknown. Given out again,
 /// the new records would pass for duplicates once the old ones can be read. Numbers in segment k
 /// stay below (k + 1) 2^32, since a segment holds far fewer records than that.
-const fn jump(segment_id: u64) -> u64 {
-    segment_id.saturating_mul(1 << 32)
+const fn jump(segment_id: u32) -> u64 {
+    (segment_id as u64) << 32
 }
 
 impl Sequence {
-    /// Takes the first number that a segment's header names.
-    pub(crate) fn begin(&mut self, segment_id: u64, first_seq: Option<u64>) {
-        let Some(first) = first_seq.filter(|&first| first > self.next) else { return };
-        if first == jump(segment_id) {
-            self.next = first;
-        } else {
-            self.skip_to(first);
-        }
+    /// Takes the first number that a segment's header names; how many are missing before it.
+    pub(crate) fn begin(&mut self, first_seq: Option<u64>) -> u64 {
+        first_seq.map_or(0, |first| self.skip_to(first))
     }
 
     /// The number for the next new record, which will stand in segment `next_id`.
-    pub(crate) fn next_new(&self, next_id: u64) -> u64 {
+    pub(crate) fn next_new(&self, next_id: u32) -> u64 {
         self.next.max(if self.has_unread { jump(next_id) } else { 1 })
     }
 
@@ -118,19 +139,21 @@ impl Sequence {
 
     /// Whether a record is new; else it was seen in an earlier segment.
     pub(crate) fn advance(&mut self, seq: u64) -> bool {
-        if seq < self.next {
-            return false;
-        }
-        self.skip_to(seq);
-        self.next = seq.saturating_add(1);
-        true
+        let is_new = seq >= self.next;
+        self.next = self.next.max(seq.saturating_add(1));
+        is_new
     }
 
-    fn skip_to(&mut self, seq: u64) {
-        if self.next > 0 {
-            self.n_lost += seq - self.next;
-        }
-        self.next = seq;
+    /// Goes on to number `seq`, if that is ahead; how many numbers are missing before it. A jump
+    /// counts for nothing.
+    pub(crate) fn skip_to(&mut self, seq: u64) -> u64 {
+        let after_jump = seq & !u64::from(u32::MAX);
+        let n_missing = match self.next {
+            0 => 0,
+            next => seq.saturating_sub(next.max(after_jump)),
+        };
+        self.next = self.next.max(seq);
+        n_missing
     }
 }
 
@@ -138,17 +161,17 @@ impl Sequence {
 /// log was opened; a segment that cannot be read is one error, and the next one follows.
 ///
 /// Memory: one record, and a window of 64 KiB.
-pub struct Records<'a, D: Disk> {
-    disk: &'a D,
-    segments: std::vec::IntoIter<Sealed>,
-    scan: Option<(u64, Scan<D::File>)>,
+pub struct Records<D: Disk> {
+    disk: Arc<D>,
+    segments: std::vec::IntoIter<Meta>,
+    scan: Option<(Meta, Scan<D::File>)>,
     sequence: Sequence,
     from_seq: u64,
 }
 
-impl<'a, D: Disk> Records<'a, D> {
+impl<D: Disk> Records<D> {
     /// Records of `segments` from number `from_seq` on.
-    pub(crate) fn new(disk: &'a D, mut segments: Vec<Sealed>, from_seq: u64) -> Self {
+    pub(crate) fn new(disk: Arc<D>, mut segments: Vec<Meta>, from_seq: u64) -> Self {
         // A segment is not needed if the next one begins early enough.
         let needed = segments
             .windows(2)
@@ -159,7 +182,7 @@ impl<'a, D: Disk> Records<'a, D> {
         Self { disk, segments, scan: None, sequence, from_seq }
     }
 
-    fn open(&self, segment: Sealed) -> Result<Scan<D::File>, Error> {
+    fn open(&self, segment: Meta) -> Result<Scan<D::File>, Error> {
         let name = name_of(segment.id);
         let file = self.disk.open(&name);
         file.and_then(|file| Scan::new(file, segment.id, segment.n_bytes))
@@ -167,29 +190,30 @@ impl<'a, D: Disk> Records<'a, D> {
     }
 }
 
-impl<D: Disk> Iterator for Records<'_, D> {
+impl<D: Disk> Iterator for Records<D> {
     type Item = Result<Record, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let Some((id, scan)) = &mut self.scan else {
+            let Some((segment, scan)) = &mut self.scan else {
                 let segment = self.segments.next()?;
                 match self.open(segment) {
-                    Ok(scan) => self.scan = Some((segment.id, scan)),
+                    Ok(scan) => self.scan = Some((segment, scan)),
                     Err(error) => return Some(Err(error)),
                 }
                 continue;
             };
             match scan.next() {
-                Ok(Some(Step::Record(record))) => {
-                    if self.sequence.advance(record.seq) && record.seq >= self.from_seq {
+                Ok(Some(Step::Record(record, _))) => {
+                    let counts = record.seq < segment.end_seq && self.sequence.advance(record.seq);
+                    if counts && record.seq >= self.from_seq {
                         return Some(Ok(record));
                     }
                 }
                 Ok(Some(Step::Bad { .. })) => {}
                 Ok(None) => self.scan = None,
                 Err(source) => {
-                    let error = Error::io("read", &name_of(*id))(source);
+                    let error = Error::io("read", &name_of(segment.id))(source);
                     self.scan = None;
                     return Some(Err(error));
                 }
@@ -198,8 +222,8 @@ impl<D: Disk> Iterator for Records<'_, D> {
     }
 }
 
-impl<D: Disk> std::fmt::Debug for Records<'_, D> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<D: Disk> fmt::Debug for Records<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records").field("from_seq", &self.from_seq).finish_non_exhaustive()
     }
 }

@@ -2,22 +2,28 @@
 //!
 //! Behind damage any byte may be the start of a record. Sequence numbers make the search cheap: a
 //! record here can only have one of few numbers, so a checksum is computed for real candidates and
-//! hardly ever for anything else.
+//! hardly ever for anything else. Payloads come from outside, though, and may be full of bytes that
+//! look like records; so the search has a budget, behind which the rest of a segment is damage.
 
 use std::io;
 
 use crate::disk::DiskFile;
-use crate::record::{HEADER_BYTES, Header, Record};
-use crate::segment::{SEGMENT_HEADER_BYTES, decode_header, read_full};
+use crate::record::{HEADER_BYTES, Header, Position, Record};
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, read_full, read_header};
 
 /// Bytes read from disk at a time, unless a record is larger.
 const WINDOW_BYTES: u64 = 1 << 16;
+/// How often the size of a segment is spent on checksums that do not fit, before the search ends.
+/// True damage costs less than once.
+const SEARCH_FACTOR: u64 = 8;
+/// The least budget of a search.
+const SEARCH_BYTES_MIN: u64 = 1 << 20;
 
 /// A walk over one segment.
 #[derive(Debug)]
 pub(crate) struct Scan<F> {
     file: F,
-    segment_id: u64,
+    segment_id: u32,
     n_bytes: u64,
     /// Where the next record should start.
     at: u64,
@@ -25,19 +31,18 @@ pub(crate) struct Scan<F> {
     good_end: u64,
     /// The lowest sequence number the next record can have.
     next_seq: u64,
+    /// Bytes that may still be spent on checksums that do not fit.
+    budget: u64,
     window: Vec<u8>,
     window_at: u64,
-    /// First number of the header, if the header is good.
-    pub(crate) first_seq: Option<u64>,
-    /// Whether the header never reached the disk: too short, or nothing but zeros.
-    pub(crate) is_unborn: bool,
+    pub(crate) header: SegmentHeader,
 }
 
 /// What the walk met.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// A good record.
-    Record(Record),
+    /// A good record, and the number of the first one of its commit.
+    Record(Record, u64),
     /// Bytes from `at` up to a good record, or up to the end if `is_tail`.
     Bad { at: u64, n_bytes: u64, is_tail: bool },
 }
@@ -46,25 +51,20 @@ impl<F: DiskFile> Scan<F> {
     /// Starts behind the header. A bad header is noted and the records are read all the same: the
     /// file's name tells the id, and that is all their checksums need. What lies behind
     /// `n_bytes_max` is not read.
-    pub(crate) fn new(mut file: F, segment_id: u64, n_bytes_max: u64) -> io::Result<Self> {
+    pub(crate) fn new(mut file: F, segment_id: u32, n_bytes_max: u64) -> io::Result<Self> {
         let n_bytes = file.n_bytes()?.min(n_bytes_max);
-        let mut header = [0; SEGMENT_HEADER_BYTES];
-        let n_read = read_full(&mut file, 0, &mut header)?;
-        let header = &header[..n_read];
-        let first_seq = decode_header(segment_id, header);
-        let is_short = n_read < SEGMENT_HEADER_BYTES;
-        let is_unborn = is_short || header.iter().all(|&byte| byte == 0);
+        let header = read_header(segment_id, &mut file)?;
         Ok(Self {
             file,
             segment_id,
             n_bytes,
             at: (SEGMENT_HEADER_BYTES as u64).min(n_bytes),
             good_end: (SEGMENT_HEADER_BYTES as u64).min(n_bytes),
-            next_seq: first_seq.unwrap_or(0),
+            next_seq: header.first_seq().unwrap_or(0),
+            budget: (n_bytes * SEARCH_FACTOR).max(SEARCH_BYTES_MIN),
             window: Vec::new(),
             window_at: 0,
-            first_seq,
-            is_unborn,
+            header,
         })
     }
 
@@ -92,15 +92,17 @@ impl<F: DiskFile> Scan<F> {
             return Ok(None);
         }
         if let Some(header) = self.record_at(self.at)? {
-            return self.take(header).map(|record| Some(Step::Record(record)));
+            let record = self.take(header)?;
+            return Ok(Some(Step::Record(record, header.group_first())));
         }
         let from = self.at;
         self.at += 1;
         while self.at < self.n_bytes && self.record_at(self.at)?.is_none() {
-            self.at += 1;
+            self.at = if self.budget == 0 { self.n_bytes } else { self.at + 1 };
         }
         let n_bytes = self.at - from;
-        Ok(Some(Step::Bad { at: from, n_bytes, is_tail: self.at == self.n_bytes }))
+        let is_tail = self.at == self.n_bytes && self.budget > 0;
+        Ok(Some(Step::Bad { at: from, n_bytes, is_tail }))
     }
 
     /// The header of a good record that starts at `at`.
@@ -114,12 +116,18 @@ impl<F: DiskFile> Scan<F> {
             0 => u64::MAX,
             next => next.saturating_add((at - self.good_end) / HEADER_BYTES as u64),
         };
-        if header.record_bytes() > n_left || !(self.next_seq..=highest).contains(&header.seq) {
+        // Offsets are 32 bits; the log writes no longer segments.
+        let may_stand = header.record_bytes() <= n_left && u32::try_from(at).is_ok();
+        if !may_stand || !(self.next_seq..=highest).contains(&header.seq) {
             return Ok(None);
         }
-        let segment_id = self.segment_id;
+        let (version, segment_id) = (self.header.version(), self.segment_id);
         let record = self.bytes(at, header.record_bytes())?;
-        let is_good = record.get(HEADER_BYTES..).is_some_and(|p| header.fits(segment_id, p));
+        let payload = record.get(HEADER_BYTES..);
+        let is_good = payload.is_some_and(|payload| header.fits(version, segment_id, payload));
+        if !is_good {
+            self.budget = self.budget.saturating_sub(header.record_bytes());
+        }
         Ok(is_good.then_some(header))
     }
 
@@ -131,7 +139,9 @@ impl<F: DiskFile> Scan<F> {
         self.next_seq = header.seq.saturating_add(1);
         let payload = self.bytes(at, header.record_bytes())?.get(HEADER_BYTES..);
         let payload = payload.unwrap_or_default().to_vec();
-        Ok(Record { seq: header.seq, kind: header.kind, codec: header.codec, payload })
+        let position = Position { segment: self.segment_id, offset: at as u32 };
+        let Header { seq, kind, codec, .. } = header;
+        Ok(Record { seq, kind, codec, position, payload })
     }
 
     /// `n` bytes from `at`, fewer at the end of the file.

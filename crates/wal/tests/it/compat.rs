@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use spanwise_wal::{Codec, Kind, Log, Record, StdDisk, VERSION};
+use spanwise_wal::{Codec, Kind, Log, StdDisk, VERSION};
 use tempfile::TempDir;
 
 use crate::{open, read, small};
@@ -11,13 +11,12 @@ fn stored(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(format!("v{version}"))
 }
 
-fn records() -> Vec<Record> {
-    let record = |seq, kind, codec, payload: &[u8]| Record {
-        seq,
-        kind: Kind(kind),
-        codec: Codec(codec),
-        payload: payload.to_vec(),
-    };
+/// A record but for its position.
+type Stored = (u64, Kind, Codec, Vec<u8>);
+
+fn records() -> Vec<Stored> {
+    let record =
+        |seq, kind, codec, payload: &[u8]| (seq, Kind(kind), Codec(codec), payload.to_vec());
     vec![
         record(1, 5, 0, b"scale cartservice by 1"),
         record(2, 5, 0, b""),
@@ -29,8 +28,8 @@ fn records() -> Vec<Record> {
 /// Writes the log of `records` as this version does.
 fn write_log(dir: &Path) {
     let (mut log, _) = Log::open(StdDisk::new(dir).unwrap(), small()).unwrap();
-    for record in records() {
-        log.append(record.kind, record.codec, &record.payload).unwrap();
+    for (_, kind, codec, payload) in records() {
+        log.append(kind, codec, &payload).unwrap();
         log.sync().unwrap();
     }
 }
@@ -50,16 +49,34 @@ fn segments(dir: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-#[test]
-fn logs_of_version_1_open() {
+fn check_opens(version: u32) {
     // Opening writes, so a copy is opened.
     let dir = TempDir::new().unwrap();
-    for (name, bytes) in segments(&stored(1)) {
+    for (name, bytes) in segments(&stored(version)) {
         std::fs::write(dir.path().join(name), bytes).unwrap();
     }
-    let (log, recovery) = open(StdDisk::new(dir.path()).unwrap());
-    assert_eq!(read(&log), records());
+    let (mut log, recovery) = open(StdDisk::new(dir.path()).unwrap());
+    let found = |log: &Log<StdDisk>| -> Vec<Stored> {
+        read(log).into_iter().map(|one| (one.seq, one.kind, one.codec, one.payload)).collect()
+    };
+    assert_eq!(found(&log), records());
     assert_eq!((recovery.n_segments, recovery.problems.len()), (3, 0));
+    // It goes on, in the format of today.
+    log.append(Kind(5), Codec(0), b"next").unwrap();
+    log.sync().unwrap();
+    drop(log);
+    let (log, recovery) = open(StdDisk::new(dir.path()).unwrap());
+    assert_eq!((found(&log).len(), recovery.problems.len()), (5, 0));
+}
+
+#[test]
+fn logs_of_version_1_open() {
+    check_opens(1);
+}
+
+#[test]
+fn logs_of_version_2_open() {
+    check_opens(2);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use spanwise_wal::{Codec, Damage, Kind, Log, Recovery};
 
-use crate::sim_disk::{Fault, SimDisk};
 use crate::{contents, open, read, small, write};
+use spanwise_wal::testing::{Fault, SimDisk};
 
 /// Scenario: three records, the last file cut off at every byte in turn.
 /// Guarantees: the records that are whole come back, and the log goes on.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use spanwise_wal::{Damage, Problem};
+use spanwise_wal::{Damage, Problem, VERSION};
 
-use crate::sim_disk::{Fault, SimDisk};
 use crate::{contents, open, read, write};
+use spanwise_wal::testing::{Fault, SimDisk};
 
 /// The files of a log of `n` records of 40 bytes, some 68 of them in a segment.
 fn files(n: u64) -> BTreeMap<String, Vec<u8>> {
@@ -118,14 +118,18 @@ fn files_that_are_no_segments_are_left_alone() {
 fn segments_of_another_version_are_neither_cut_nor_removed() {
     let mut files = files(100);
     for bytes in files.values_mut() {
-        bytes[8] = 2;
+        bytes[8] = VERSION as u8 + 1;
+        let crc = crc32c::crc32c(&bytes[..32]);
+        bytes[32..36].copy_from_slice(&crc.to_le_bytes());
         bytes[36..].fill(0x5a);
     }
     let disk = SimDisk::with_files(&files);
     let (mut log, recovery) = open(disk.clone());
     assert_eq!((recovery.n_records, recovery.n_damaged), (0, 2));
+    assert!(recovery.problems.iter().all(|problem| problem.damage == Damage::OtherVersion));
     write(&mut log, &[b"next"]);
-    assert_eq!(contents(&log), [(1, b"next".to_vec())]);
+    // Its numbers are not known, and none is given out twice.
+    assert_eq!(contents(&log), [(3 << 32, b"next".to_vec())]);
     let after = disk.files();
     assert_eq!(after.len(), 3);
     assert!(files.iter().all(|(name, bytes)| after[name] == *bytes));

@@ -3,8 +3,8 @@
 
 use spanwise_wal::{Codec, Config, Error, Kind, Log};
 
-use crate::sim_disk::{Fault, SimDisk};
 use crate::{contents, open, small, write};
+use spanwise_wal::testing::{Fault, SimDisk};
 
 const ONE: &[u8] = b"one";
 const TWO: &[u8] = b"two";
@@ -70,7 +70,7 @@ fn after_a_failed_fsync_the_records_go_to_a_new_file() {
     assert_eq!(contents(&log).len(), 3);
     drop(log);
     // After power failed it may have forgotten it.
-    let (log, recovery) = open(disk.after_crash(|_| 0));
+    let (log, recovery) = open(disk.after_crash(|n| n - 1));
     assert_eq!((recovery.n_records, recovery.is_degraded()), (3, false));
     assert_eq!(contents(&log).len(), 3);
 }
@@ -99,7 +99,7 @@ fn a_disk_that_fails_twice_stops_the_log() {
     assert!(matches!(log.append(Kind(1), Codec::NONE, b""), Err(Error::Stopped)));
     assert_eq!(log.synced_seq(), 1);
     drop(log);
-    let (log, _) = open(disk.after_crash(|_| 0));
+    let (log, _) = open(disk.after_crash(|n| n - 1));
     assert_eq!(contents(&log)[0], (1, ONE.to_vec()));
 }
 
@@ -148,7 +148,7 @@ fn a_deletion_that_fails_is_tried_again() {
         disk.fail(disk.n_calls() + after, Fault::Io);
         for _ in 0..120 {
             let Ok(_) = log.append(Kind(1), Codec::NONE, &[8; 100]) else { break };
-            let Ok(()) = log.sync() else { break };
+            let Ok(_) = log.sync() else { break };
         }
         n_failed += log.stats().n_failed_removals;
         disk.heal();
@@ -176,7 +176,7 @@ fn records_are_read_from_a_number_on() {
 fn settings_that_cannot_work_are_refused() {
     let config = Config { segment_bytes: 10, ..small() };
     let error = Log::open(SimDisk::default(), config).unwrap_err();
-    assert_eq!(error.to_string(), "log configuration: segment_bytes below 4096");
+    assert_eq!(error.to_string(), "log configuration: segment_bytes is not between 4096 and 1 GiB");
     let config = Config { log_bytes_max: 10, ..small() };
     assert!(Log::open(SimDisk::default(), config).is_err());
 }

@@ -5,14 +5,18 @@ mod compat;
 mod crash;
 mod damage;
 mod faults;
-mod sim_disk;
 mod std_disk;
 
 use spanwise_wal::{Codec, Config, Disk, Kind, Log, Record, Recovery};
 
 /// Segments as small as they may be.
 pub(crate) fn small() -> Config {
-    Config { segment_bytes: 4096, log_bytes_max: 1 << 30, unsynced_bytes_max: 1 << 20 }
+    Config {
+        segment_bytes: 4096,
+        log_bytes_max: 1 << 30,
+        unsynced_bytes_max: 1 << 20,
+        ..Config::default()
+    }
 }
 
 pub(crate) fn open<D: Disk>(disk: D) -> (Log<D>, Recovery) {
