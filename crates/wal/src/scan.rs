@@ -3,7 +3,8 @@
 //! Behind damage any byte may be the start of a record. Sequence numbers make the search cheap: a
 //! record here can only have one of few numbers, so a checksum is computed for real candidates and
 //! hardly ever for anything else. Payloads come from outside, though, and may be full of bytes that
-//! look like records; so the search has a budget, behind which the rest of a segment is damage.
+//! look like records; so the damaged record's own header is tried first, and the search has a
+//! budget, behind which the rest of a segment is damage.
 
 use std::io;
 
@@ -96,13 +97,26 @@ impl<F: DiskFile> Scan<F> {
             return Ok(Some(Step::Record(record, header.group_first())));
         }
         let from = self.at;
-        self.at += 1;
+        self.at = self.end_by_header(from)?.unwrap_or(from + 1);
         while self.at < self.n_bytes && self.record_at(self.at)?.is_none() {
             self.at = if self.budget == 0 { self.n_bytes } else { self.at + 1 };
         }
         let n_bytes = self.at - from;
         let is_tail = self.at == self.n_bytes && self.budget > 0;
         Ok(Some(Step::Bad { at: from, n_bytes, is_tail }))
+    }
+
+    /// Where the damaged record at `at` ends by its own header, if a good record starts there. It
+    /// saves the search when only a payload is damaged.
+    fn end_by_header(&mut self, at: u64) -> io::Result<Option<u64>> {
+        let header = Header::parse(self.bytes(at, HEADER_BYTES as u64)?);
+        let is_next = |header: &Header| header.seq == self.next_seq && self.next_seq > 0;
+        let Some(header) = header.filter(is_next) else { return Ok(None) };
+        let end = at + header.record_bytes();
+        if end >= self.n_bytes {
+            return Ok(None);
+        }
+        Ok(self.record_at(end)?.map(|_| end))
     }
 
     /// The header of a good record that starts at `at`.

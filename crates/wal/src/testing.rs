@@ -252,9 +252,11 @@ fn surviving(inode: &Inode, choose: &mut impl FnMut(usize) -> usize) -> Vec<u8> 
     };
     let mut bytes = durable.clone();
     bytes.extend_from_slice(&behind[..behind.len() - choose(behind.len() + 1)]);
-    // The length may reach the disk before the content does.
+    // The length may reach the disk before the content does; sectors are whole.
     if choose(4) == 3 {
-        bytes.resize(bytes.len().max(current.len()), 0);
+        let n_whole = (bytes.len() - bytes.len() % SECTOR_BYTES).max(durable.len());
+        bytes.truncate(n_whole);
+        bytes.resize(current.len(), 0);
     }
     bytes
 }
@@ -314,6 +316,8 @@ impl Disk for SimDisk {
         state.inodes.push(Inode::default());
         state.names.insert(name.to_owned(), inode);
         state.changes.push(Change::Create(name.to_owned(), inode));
+        // A new entry is written anew, whatever became of an old one of that name.
+        state.lost_names.remove(name);
         drop(state);
         Ok(SimFile { disk: self.clone(), inode, has_failed: false })
     }

@@ -4,8 +4,16 @@
 mod compat;
 mod crash;
 mod damage;
+mod delivery;
+mod durability;
 mod faults;
+mod group;
+mod kill;
+mod power;
+mod reader;
+mod retain;
 mod std_disk;
+mod world;
 
 use spanwise_wal::{Codec, Config, Disk, Kind, Log, Record, Recovery};
 
