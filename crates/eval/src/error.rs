@@ -33,6 +33,14 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// Nothing to judge.
+    #[error("{found} traces where {needed} are needed, give a smaller --warmup")]
+    TooFewTraces {
+        /// Traces there are.
+        found: u64,
+        /// Traces there should be.
+        needed: u64,
+    },
     /// More spans than row numbers.
     #[error("more than {limit} spans, evaluate a part of the file")]
     TooManySpans {

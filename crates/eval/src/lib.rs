@@ -10,6 +10,7 @@ mod score;
 pub mod shocks;
 pub mod spans;
 mod stream;
+pub mod traces;
 
 pub use error::Error;
 pub use fault::{Fault, service_of_pod};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use spanwise_model::{SpanKind, Timestamp, TraceId};
+use spanwise_model::{SpanKind, StatusCode, Timestamp, TraceId};
 use spanwise_sim::synthetic::{Anomaly, Scenario, Span};
 
 use crate::error::Error;
@@ -21,6 +21,8 @@ pub struct Labels {
     pub root_cause: bool,
     /// In this span or below it.
     pub slow_path: bool,
+    /// Its trace as a whole has an unusual structure.
+    pub trace_struct: bool,
     /// It failed.
     pub error: bool,
     /// It counts in figures. True for recorded spans.
@@ -48,6 +50,8 @@ pub struct Recorded<'a> {
     pub start: Timestamp,
     /// Duration in nanoseconds.
     pub dur_ns: u64,
+    /// Its own status, which a sampler may see.
+    pub status: StatusCode,
     /// What a sampler may not see.
     pub labels: Labels,
 }
@@ -66,7 +70,7 @@ pub struct StreamBuilder {
     rows: Vec<Row>,
     names: Vec<Name>,
     name_idx: FxHashMap<Name, u32>,
-    n_traces: u32,
+    trace_ids: Vec<TraceId>,
     trace_idx: FxHashMap<TraceId, u32>,
     /// The trace of the span added last: files hold traces in one piece.
     last_trace: Option<(TraceId, u32)>,
@@ -79,6 +83,8 @@ pub struct StreamBuilder {
 pub struct Stream {
     rows: Vec<Row>,
     names: Vec<Name>,
+    /// Ids of the traces by their number.
+    trace_ids: Vec<TraceId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,10 +103,19 @@ const ROOT_CAUSE: u8 = 1;
 const SLOW_PATH: u8 = 2;
 const ERROR: u8 = 4;
 const JUDGED: u8 = 8;
+const STRUCT: u8 = 16;
+const FAILED: u8 = 32;
 
 impl Default for Labels {
     fn default() -> Self {
-        Self { root_cause: false, slow_path: false, error: false, judged: true, fault: None }
+        Self {
+            root_cause: false,
+            slow_path: false,
+            trace_struct: false,
+            error: false,
+            judged: true,
+            fault: None,
+        }
     }
 }
 
@@ -129,6 +144,8 @@ impl StreamBuilder {
             fault: labels.fault.and_then(|fault| i16::try_from(fault).ok()).unwrap_or(NO_FAULT),
             bits: bit(labels.root_cause, ROOT_CAUSE)
                 | bit(labels.slow_path, SLOW_PATH)
+                | bit(labels.trace_struct, STRUCT)
+                | bit(span.status == StatusCode::Error, FAILED)
                 | bit(labels.error, ERROR)
                 | bit(labels.judged, JUDGED),
         };
@@ -140,7 +157,7 @@ impl StreamBuilder {
     /// Finds the parents and spreads errors over their traces: a trace with a failed span is
     /// anomalous as a whole.
     pub fn finish(self) -> Stream {
-        let Self { mut rows, names, numbers, .. } = self;
+        let Self { mut rows, names, numbers, trace_ids, .. } = self;
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
         let key = |row: u32| (rows[row as usize].trace, numbers[row as usize].0, row);
         order.sort_unstable_by_key(|&row| key(row));
@@ -151,7 +168,7 @@ impl StreamBuilder {
             link(&order[at..at + n], &numbers, &mut rows);
             at += n;
         }
-        Stream { rows, names }
+        Stream { rows, names, trace_ids }
     }
 
     fn trace(&mut self, id: TraceId) -> u32 {
@@ -160,8 +177,11 @@ impl StreamBuilder {
         {
             return trace;
         }
-        let trace = *self.trace_idx.entry(id).or_insert(self.n_traces);
-        self.n_traces = self.n_traces.max(trace + 1);
+        let next = self.trace_ids.len() as u32;
+        let trace = *self.trace_idx.entry(id).or_insert(next);
+        if trace == next {
+            self.trace_ids.push(id);
+        }
         self.last_trace = Some((id, trace));
         trace
     }
@@ -233,6 +253,7 @@ impl Stream {
         Labels {
             root_cause: bits & ROOT_CAUSE != 0,
             slow_path: bits & SLOW_PATH != 0,
+            trace_struct: bits & STRUCT != 0,
             error: bits & ERROR != 0,
             judged: bits & JUDGED != 0,
             fault: u16::try_from(fault).ok(),
@@ -269,6 +290,27 @@ impl Stream {
         self.rows[row as usize].trace
     }
 
+    /// Number of traces.
+    pub fn n_traces(&self) -> usize {
+        self.trace_ids.len()
+    }
+
+    /// Id of a trace by its number, which is below [`Stream::n_traces`].
+    pub fn trace_id(&self, trace: u32) -> TraceId {
+        self.trace_ids[trace as usize]
+    }
+
+    /// Status of a row.
+    pub(crate) fn status(&self, row: u32) -> StatusCode {
+        let failed = self.rows[row as usize].bits & FAILED != 0;
+        if failed { StatusCode::Error } else { StatusCode::Unset }
+    }
+
+    /// Number of the name of a row.
+    pub(crate) fn name_idx(&self, row: u32) -> u32 {
+        self.rows[row as usize].name
+    }
+
     pub(crate) fn name(&self, row: u32) -> &Name {
         &self.names[self.rows[row as usize].name as usize]
     }
@@ -292,7 +334,7 @@ impl StreamBuilder {
         }
         for (span, slow_path) in trace.iter().zip(slow_path) {
             self.push(&Recorded {
-                trace_id: TraceId(u128::from(span.trace + 1).to_be_bytes()),
+                trace_id: drawn_id(span.trace),
                 idx: span.idx,
                 parent_idx: span.parent_idx,
                 service: &span.service,
@@ -300,9 +342,15 @@ impl StreamBuilder {
                 kind: span.kind,
                 start: span.start,
                 dur_ns: span.end.since(span.start),
+                status: if span.anomaly == Some(Anomaly::Error) {
+                    StatusCode::Error
+                } else {
+                    StatusCode::Unset
+                },
                 labels: Labels {
                     root_cause: span.anomaly == Some(Anomaly::Latency),
                     slow_path,
+                    trace_struct: span.trace_anomaly == Some(Anomaly::Structure),
                     error: span.anomaly == Some(Anomaly::Error),
                     judged: span.judged,
                     fault: None,
@@ -311,6 +359,19 @@ impl StreamBuilder {
         }
         Ok(())
     }
+}
+
+/// The id of a synthetic trace: its last seven bytes are as good as random, as sampling by chance
+/// wants them (`SplitMix64`, twice).
+fn drawn_id(trace: u32) -> TraceId {
+    let mix = |n: u64| {
+        let n = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        n ^ (n >> 31)
+    };
+    let (high, low) = (mix(2 * u64::from(trace) + 1), mix(2 * u64::from(trace) + 2));
+    TraceId(((u128::from(high) << 64) | u128::from(low)).to_be_bytes())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod snapshot;
 mod span_sampler;
 mod stats;
 mod tail;
+pub mod trace;
 
 pub use budget::Budget;
 pub use config::{Config, Decisive, Profile, ScaleConfig};

@@ -68,17 +68,22 @@ impl Tails {
         self.shares[bucket(bits)]
     }
 
+    /// The tail of a score, which is not remembered.
+    pub(crate) fn peek(&self, bits: f32, lot: f32) -> Tail {
+        let bucket = bucket(bits);
+        let share = self.shares[bucket];
+        let above = self.shares[(bucket + 1).min(N_BUCKETS)];
+        Tail { share, drawn: above + lot * (share - above) }
+    }
+
     /// The tail of a score, which is then added to the recent ones: it does not judge itself.
     ///
     /// `lot` in [0, 1) settles ties: it is the score's place within its bucket, so that of spans
     /// that score alike any share can be kept, and drawn tails are uniform.
     #[inline]
     pub(crate) fn judge(&mut self, bits: f32, lot: f32, now: Timestamp) -> Tail {
-        let bucket = bucket(bits);
-        let share = self.shares[bucket];
-        let above = self.shares[(bucket + 1).min(N_BUCKETS)];
-        let drawn = above + lot * (share - above);
-        self.current[bucket] += 1;
+        let Tail { share, drawn } = self.peek(bits, lot);
+        self.current[bucket(bits)] += 1;
         self.n_current += 1;
         self.until_rebuild -= 1;
         if self.until_rebuild.is_multiple_of(CALIBRATION_EVERY) {

@@ -64,6 +64,7 @@ impl Spans {
             kind: head.kind,
             start_ns: head.start.0,
             dur_ns,
+            status: head.status,
             labels: Labels { error: head.status == StatusCode::Error, ..Labels::default() },
         });
     }

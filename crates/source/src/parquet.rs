@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
-use spanwise_model::{SpanId, SpanKind, TraceId};
+use spanwise_model::{SpanId, SpanKind, StatusCode, TraceId};
 
 use crate::error::Error;
 use crate::intern::Interner;
@@ -180,6 +180,8 @@ struct Decoder<'a> {
 impl Decoder<'_> {
     fn row(&self, at: usize, names: &mut Names) -> Result<Row, Error> {
         let columns = self.columns;
+        let labels = self.labels(at, names)?;
+        let status = if labels.error { StatusCode::Error } else { StatusCode::Unset };
         Ok(Row {
             trace_id: self.trace_id(at, names)?,
             idx: self.number(&columns.idx, at, 0)?,
@@ -190,7 +192,8 @@ impl Decoder<'_> {
             kind: self.kind(at, names)?,
             start_ns: self.time(&columns.start_ns, at)?,
             dur_ns: self.time(&columns.dur_ns, at)?,
-            labels: self.labels(at, names)?,
+            status,
+            labels,
         })
     }
 

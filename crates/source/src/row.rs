@@ -27,6 +27,8 @@ pub struct Row {
     pub start_ns: u64,
     /// Duration in nanoseconds.
     pub dur_ns: u64,
+    /// Status of the span itself; columns say only whether it failed.
+    pub status: StatusCode,
     /// What is known about it.
     pub labels: Labels,
 }
@@ -90,7 +92,7 @@ impl Row {
             kind: self.kind,
             start: Timestamp(self.start_ns),
             end: Timestamp(self.end_ns()),
-            status: StatusCode::Unset,
+            status: self.status,
             trace_state: Arc::default(),
             attributes: Vec::new(),
             events: Vec::new(),
@@ -107,6 +109,7 @@ impl Row {
             start: Timestamp(self.start_ns),
             end: Timestamp(self.end_ns()),
             kind: self.kind,
+            status: self.status,
             ..SpanHead::default()
         }
     }

@@ -1,4 +1,4 @@
-use spanwise_model::SpanKind;
+use spanwise_model::{SpanKind, StatusCode};
 
 use super::*;
 use crate::stream::{Labels, Recorded, StreamBuilder};
@@ -23,6 +23,7 @@ fn stream(spans: &[Spec]) -> Stream {
             kind: SpanKind::Server,
             start: Timestamp::from_millis(1_000_000 + start_ms),
             dur_ns: dur_ms * MS,
+            status: StatusCode::Unset,
             labels: Labels::default(),
         };
         builder.push(&span).unwrap();

@@ -12,6 +12,7 @@ fn push(builder: &mut StreamBuilder, trace: u8, idx: i32, parent_idx: i32, label
         kind: SpanKind::Server,
         start: Timestamp::from_secs(u64::from(trace)),
         dur_ns: 100 - u64::from(idx.unsigned_abs().min(50)),
+        status: if labels.error { StatusCode::Error } else { StatusCode::Unset },
         labels,
     };
     builder.push(&span).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use spanwise_eval::spans::{Question, Report, Run, Truth, run};
 use spanwise_eval::{Error, Fault, Judge, Labels, Recorded, Rows, Score, Stream, StreamBuilder};
-use spanwise_model::{SpanKind, Timestamp, TraceId};
+use spanwise_model::{SpanKind, StatusCode, Timestamp, TraceId};
 
 use crate::meter;
 
@@ -31,6 +31,7 @@ fn stream() -> Stream {
             kind: SpanKind::Server,
             start: Timestamp::from_millis(1000 * BEGIN_S + 100 * i),
             dur_ns: dur_ms * 1_000_000,
+            status: StatusCode::Unset,
             labels,
         };
         builder.push(&span).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use spanwise_model::{SpanId, SpanKind, TraceId};
+use spanwise_model::{SpanId, SpanKind, StatusCode, TraceId};
 use spanwise_otlp::{Limits, decode};
 use spanwise_source::{Labels, Row, open_requests, open_rows};
 
@@ -25,6 +25,7 @@ fn rows_come_with_their_labels_apart() {
         kind: SpanKind::Server,
         start_ns: 1_674_981_730_928_000_000,
         dur_ns: 176_214_505,
+        status: StatusCode::Unset,
         labels: Labels::default(),
     };
     assert_eq!((rows.len(), &rows[0]), (200, &first));

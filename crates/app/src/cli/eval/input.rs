@@ -76,9 +76,11 @@ fn from_file(path: &Path) -> Result<Stream> {
             kind: row.kind,
             start: Timestamp(row.start_ns),
             dur_ns: row.dur_ns,
+            status: row.status,
             labels: Labels {
                 root_cause: labels.root_cause,
                 slow_path: labels.slow_path,
+                trace_struct: labels.trace_struct,
                 error: labels.error,
                 judged: true,
                 fault: u16::try_from(labels.fault).ok(),

@@ -1,0 +1,22 @@
+//! Whole traces: which to keep within a budget.
+
+mod budget;
+mod config;
+mod desk;
+mod hybrid;
+mod lane;
+mod ledger;
+mod reserve;
+mod sampler;
+mod signals;
+pub mod threshold;
+mod verdict;
+mod words;
+
+pub use budget::{Budget, Unit};
+pub use config::{Algorithm, Config};
+pub use desk::{Counters, Waiting};
+pub use ledger::{Balance, Bound, Cost, Ledger};
+pub use sampler::{Stats, Subject, TraceSampler};
+pub use verdict::{Claim, Keep, Reason, Settled, Ticket, Verdict};
+pub use words::WordKind;

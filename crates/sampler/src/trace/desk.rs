@@ -1,0 +1,528 @@
+//! The desk where claims meet the budget: lanes, chance, the reserve, and the ledger over all.
+//!
+//! A trace is kept by the first lane whose threshold its tail passes and that has budget left; a
+//! trace that scores nearly or quite as high waits in the reserve; of the others a part is kept by
+//! chance. Chance is drawn last and from R alone, and whether content keeps a trace never depends on
+//! its R: so a keep by chance stands for exactly the traces that content left over, and adjusted
+//! counts are unbiased. What chance has won but finds no budget waits for the next that comes in,
+//! ahead of everything else.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use spanwise_model::Timestamp;
+
+use super::budget::Unit;
+use super::lane::{Allotment, Lane, ordered};
+use super::ledger::{Accrued, Cost, Ledger};
+use super::reserve::{Draw, Held, N_LANES, Reserve};
+use super::threshold;
+use super::verdict::{Claim, Keep, Reason, Settled, Ticket, Verdict};
+
+/// Credit of chance at which its probability is the nominal one: the greater of a number of traces
+/// and a share of all it was given.
+const CHANCE_TARGET: f64 = 4.0;
+const CHANCE_TARGET_SHARE: f64 = 0.01;
+/// How far the probability follows debt and savings.
+const CHANCE_G: (f64, f64) = (0.1, 2.0);
+/// Traces that chance dropped by up to this factor may be kept at the end if budget is left.
+const NEARLY: f64 = 1.5;
+/// Places of those in the reserve.
+const N_NEARLY_MAX: usize = 256;
+
+/// How long and how much may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Longest wait. Default 1 h.
+    pub age_ns: u64,
+    /// Traces held at once; 0 = every verdict is final at once. Default 2,048.
+    pub n_traces: u32,
+    /// Raw bytes held at once. Default 64 MiB.
+    pub n_bytes: u64,
+}
+
+/// What a sampler thinks of a trace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opinion {
+    /// What each lane says; `None` = nothing that would be worth a keep.
+    pub(super) claims: [Option<Claim>; N_LANES],
+    /// Probability of a keep by chance, before it follows the budget; 1 = in any case.
+    pub(super) probability: f64,
+    /// What the chance is about.
+    pub(super) stratum: Claim,
+}
+
+/// A trace as the desk sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case {
+    pub(super) cost: Cost,
+    pub(super) tenant: u32,
+    pub(super) randomness: u64,
+    /// Settles ties; has nothing to do with R.
+    pub(super) lot: f32,
+    pub(super) now: Timestamp,
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Traces judged.
+    pub n_seen: u64,
+    /// Kept at once, by lane and by chance.
+    pub n_kept: u64,
+    /// Kept after they had waited.
+    pub n_promoted: u64,
+    /// Given up after they had waited.
+    pub n_given_up: u64,
+    /// Keeps for which no budget was left and no place to wait.
+    pub n_budget_exhausted: u64,
+}
+
+/// Lanes, chance and reserve of one shard.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    ledger: Ledger,
+    pub(super) lanes: [Lane; N_LANES],
+    reasons: [Reason; N_LANES],
+    /// What a draw that is won is called, and one that cannot be lost.
+    chance_reason: Reason,
+    certain_reason: Reason,
+    unit: Unit,
+    /// Share of the budget that chance has.
+    pub(super) chance_weight: f64,
+    chance: Allotment,
+    owed: VecDeque<u32>,
+    owed_units: f64,
+    nearly: BTreeSet<(u32, u32)>,
+    waiting: Waiting,
+    reserve: Reserve,
+    next_ticket: u64,
+    /// The budget as a share of all, as of the last trace.
+    pub(super) share: f64,
+    horizon: u64,
+    horizon_ns: u64,
+    /// No credit crosses horizons, and therefore no trace either.
+    is_strict: bool,
+    last: Timestamp,
+    pub(super) counters: Counters,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { age_ns: 3600 * 1_000_000_000, n_traces: 2048, n_bytes: 64 << 20 }
+    }
+}
+
+impl Desk {
+    pub(super) fn new(ledger: Ledger, used: [bool; N_LANES], waiting: Waiting) -> Self {
+        let bound = ledger.bound();
+        Self {
+            ledger,
+            lanes: used.map(Lane::new),
+            reasons: [Reason::Latency, Reason::Structure, Reason::Error],
+            chance_reason: Reason::Probability,
+            certain_reason: Reason::Cluster,
+            unit: bound.total.unit,
+            chance_weight: 1.0,
+            chance: Allotment::default(),
+            owed: VecDeque::new(),
+            owed_units: 0.0,
+            nearly: BTreeSet::new(),
+            waiting,
+            reserve: Reserve::default(),
+            next_ticket: 0,
+            share: 0.0,
+            horizon: 0,
+            horizon_ns: bound.horizon_ns,
+            is_strict: bound.carry_ns == 0,
+            last: Timestamp::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Remembers what a trace scores, and nothing else.
+    pub(super) fn learn(&mut self, opinion: &Opinion, case: &Case) {
+        for (lane, claim) in self.lanes.iter_mut().zip(&opinion.claims) {
+            let bits = claim.map_or(f32::NEG_INFINITY, |claim| claim.bits);
+            if lane.is_used {
+                lane.judge(bits, case.lot, case.now);
+            }
+        }
+    }
+
+    /// Decides on a trace. What is settled meanwhile is appended to `settled`.
+    pub(super) fn judge(
+        &mut self,
+        opinion: &Opinion,
+        case: &Case,
+        settled: &mut Vec<Settled>,
+    ) -> Verdict {
+        self.advance(case.now, settled);
+        self.counters.n_seen += 1;
+        let accrued = self.ledger.see(case.cost, case.tenant, case.now);
+        self.accrue(accrued);
+        self.pay_debts(case.now, settled);
+        let verdict = self.decide(opinion, case, settled);
+        self.counters.n_kept += u64::from(matches!(verdict, Verdict::Keep(_)));
+        self.promote(case.now, settled);
+        verdict
+    }
+
+    /// Lets time pass: what has waited too long is given up, and a new horizon may begin.
+    pub(super) fn advance(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        let horizon = now.as_ns() / self.horizon_ns;
+        if self.last != Timestamp::default() && horizon > self.last.as_ns() / self.horizon_ns {
+            self.spend_rest(self.last, settled);
+            if self.is_strict {
+                self.give_up_all(self.last, settled);
+            }
+        }
+        self.last = self.last.max(now);
+        while let Some((slot, at)) = self.reserve.oldest() {
+            if now.since(at) < self.waiting.age_ns {
+                break;
+            }
+            self.give_up(slot, now, settled);
+        }
+    }
+
+    /// Spends what is left on those who wait, the best of each lane first, and gives up the others.
+    pub(super) fn drain(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        self.spend_rest(now, settled);
+        self.give_up_all(now, settled);
+    }
+
+    fn give_up_all(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        while let Some((slot, _)) = self.reserve.oldest() {
+            self.give_up(slot, now, settled);
+        }
+    }
+
+    pub(super) fn n_held(&self) -> usize {
+        self.reserve.len()
+    }
+
+    fn accrue(&mut self, accrued: Accrued) {
+        if accrued.horizon != self.horizon {
+            self.horizon = accrued.horizon;
+            for lane in &mut self.lanes {
+                lane.allotment = Allotment::default();
+            }
+            self.chance = Allotment::default();
+        }
+        self.share = accrued.share;
+        for lane in &mut self.lanes {
+            lane.allotment.given += lane.weight * accrued.units;
+        }
+        self.chance.given += self.chance_weight * accrued.units;
+    }
+
+    fn decide(&mut self, opinion: &Opinion, case: &Case, settled: &mut Vec<Settled>) -> Verdict {
+        let units = self.units(case.cost);
+        let mut waits = [None; N_LANES];
+        for idx in 0..N_LANES {
+            let lane = &mut self.lanes[idx];
+            if !lane.is_used {
+                continue;
+            }
+            let bits = opinion.claims[idx].map_or(f32::NEG_INFINITY, |claim| claim.bits);
+            let tail = lane.judge(bits, case.lot, case.now);
+            let Some(claim) = opinion.claims[idx] else { continue };
+            let is_kept = f64::from(tail.drawn) <= lane.threshold(self.share)
+                && lane.allotment.credit() >= units
+                && !self.yields(idx, claim);
+            if is_kept && self.ledger.pay(case.cost, case.tenant, case.now) {
+                let keep = self.kept_by_content(idx, claim, f64::from(tail.share), case.cost);
+                return Verdict::Keep(keep);
+            }
+            if self.lanes[idx].is_candidate(tail, self.share) {
+                waits[idx] = Some(claim);
+            }
+        }
+        let probability = self.probability(opinion.probability);
+        let held = Held {
+            ticket: self.next_ticket,
+            at: case.now,
+            cost: case.cost,
+            tenant: case.tenant,
+            randomness: case.randomness,
+            lot: case.lot,
+            claims: waits,
+            probability,
+            stratum: opinion.stratum,
+            draw: Draw::Open,
+        };
+        if waits.iter().any(Option::is_some) && self.has_room_for(case.cost, &waits, settled) {
+            return self.hold(held);
+        }
+        self.draw(held, settled)
+    }
+
+    /// Whether a lane has kept enough of this source for now, and another could be kept instead.
+    fn yields(&self, idx: usize, claim: Claim) -> bool {
+        let is_crowded = self.lanes[idx].is_crowded(claim.source);
+        is_crowded && self.next_waiting(idx).is_some_and(|slot| self.passes(idx, slot))
+    }
+
+    /// The best of those who wait in a lane and whose source is not crowded.
+    fn next_waiting(&self, idx: usize) -> Option<u32> {
+        /// Looked at before the lane gives up on diversity.
+        const N_LOOKED_AT: usize = 16;
+        let lane = &self.lanes[idx];
+        let mut best = lane.waiting.iter().rev().take(N_LOOKED_AT);
+        let fits = |&&(_, slot): &&(u32, u32)| {
+            let claim = self.reserve.get(slot).and_then(|held| held.claims[idx]);
+            claim.is_some_and(|claim| !lane.is_crowded(claim.source))
+        };
+        best.find(fits).map(|&(_, slot)| slot)
+    }
+
+    /// The probability of a draw, which follows what chance has left.
+    fn probability(&self, nominal: f64) -> f64 {
+        if nominal >= 1.0 || nominal <= 0.0 {
+            return nominal.clamp(0.0, 1.0);
+        }
+        let target = CHANCE_TARGET.max(CHANCE_TARGET_SHARE * self.chance.given);
+        let g = (self.chance.credit() - self.owed_units) / target;
+        (nominal * g.clamp(CHANCE_G.0, CHANCE_G.1)).min(1.0)
+    }
+
+    /// Draws for a trace that content has left over.
+    fn draw(&mut self, held: Held, settled: &mut Vec<Settled>) -> Verdict {
+        let threshold = threshold::of_probability(held.probability);
+        if held.randomness < threshold || held.probability <= 0.0 {
+            return self.nearly(held, settled);
+        }
+        let is_free = self.owed.is_empty();
+        if is_free && self.ledger.pay(held.cost, held.tenant, self.last) {
+            return Verdict::Keep(self.kept_by_chance(&held));
+        }
+        if self.has_room_for(held.cost, &[None; N_LANES], settled) {
+            self.owed_units += self.units(held.cost);
+            let slot = self.reserve.put(Held { draw: Draw::Won, claims: [None; N_LANES], ..held });
+            self.owed.push_back(slot);
+            return self.ticket();
+        }
+        self.counters.n_budget_exhausted += 1;
+        Verdict::Drop
+    }
+
+    /// Holds a trace that lost its draw by little, where there is nothing better to wait.
+    fn nearly(&mut self, held: Held, settled: &mut Vec<Settled>) -> Verdict {
+        let has_content = self.lanes.iter().any(|lane| lane.is_used);
+        let drawn = threshold::probability(held.randomness);
+        if has_content || drawn > NEARLY * held.probability || self.waiting.n_traces == 0 {
+            return Verdict::Drop;
+        }
+        let factor = (drawn / held.probability) as f32;
+        if self.nearly.len() >= N_NEARLY_MAX.min(self.waiting.n_traces as usize)
+            && let Some(&(worst, slot)) = self.nearly.first()
+        {
+            if worst > ordered(-factor) {
+                return Verdict::Drop;
+            }
+            self.give_up(slot, self.last, settled);
+        }
+        let slot = self.reserve.put(Held { draw: Draw::Lost, ..held });
+        self.nearly.insert((ordered(-factor), slot));
+        self.ticket()
+    }
+
+    fn hold(&mut self, held: Held) -> Verdict {
+        let claims = held.claims;
+        let slot = self.reserve.put(held);
+        for (lane, claim) in self.lanes.iter_mut().zip(claims) {
+            if let Some(claim) = claim {
+                lane.waiting.insert((ordered(claim.bits), slot));
+            }
+        }
+        self.ticket()
+    }
+
+    fn ticket(&mut self) -> Verdict {
+        self.next_ticket += 1;
+        Verdict::Hold(Ticket(self.next_ticket - 1))
+    }
+
+    /// Makes room in the reserve, at the expense of who scores less.
+    fn has_room_for(
+        &mut self,
+        cost: Cost,
+        claims: &[Option<Claim>; N_LANES],
+        settled: &mut Vec<Settled>,
+    ) -> bool {
+        while self.reserve.len() >= self.waiting.n_traces as usize
+            || self.reserve.n_bytes() + cost.n_bytes > self.waiting.n_bytes
+        {
+            let fullest = (0..N_LANES).max_by_key(|&idx| self.lanes[idx].waiting.len());
+            let worst = fullest.and_then(|idx| Some((idx, *self.lanes[idx].waiting.first()?)));
+            let Some((idx, (bits, slot))) = worst else { return false };
+            let is_better = |claim: &Option<Claim>| claim.is_some_and(|c| ordered(c.bits) > bits);
+            let elsewhere = claims.iter().enumerate().any(|(i, c)| i != idx && c.is_some());
+            if !is_better(&claims[idx]) && !elsewhere {
+                return false;
+            }
+            self.lanes[idx].waiting.pop_first();
+            let Some(held) = self.reserve.get_mut(slot) else { continue };
+            held.claims[idx] = None;
+            if held.claims.iter().all(Option::is_none) {
+                self.give_up(slot, self.last, settled);
+            }
+        }
+        true
+    }
+
+    /// Takes a trace out of the reserve and out of every queue.
+    fn take(&mut self, slot: u32) -> Option<Held> {
+        let held = self.reserve.take(slot)?;
+        for (lane, claim) in self.lanes.iter_mut().zip(held.claims) {
+            if let Some(claim) = claim {
+                lane.waiting.remove(&(ordered(claim.bits), slot));
+            }
+        }
+        match held.draw {
+            Draw::Open => {}
+            Draw::Won => {
+                self.owed.retain(|&owed| owed != slot);
+                self.owed_units -= self.units(held.cost);
+            }
+            Draw::Lost => self.nearly.retain(|&(_, nearly)| nearly != slot),
+        }
+        Some(held)
+    }
+
+    /// Content gives a trace up: chance has the last word.
+    fn give_up(&mut self, slot: u32, now: Timestamp, settled: &mut Vec<Settled>) {
+        let Some(held) = self.take(slot) else { return };
+        let threshold = threshold::of_probability(held.probability);
+        let ticket = Ticket(held.ticket);
+        let is_won = match held.draw {
+            Draw::Open => held.probability > 0.0 && held.randomness >= threshold,
+            Draw::Won => true,
+            Draw::Lost => false,
+        };
+        if is_won && self.ledger.pay(held.cost, held.tenant, now) {
+            self.counters.n_promoted += 1;
+            let keep = Some(self.kept_by_chance(&held));
+            settled.push(Settled { ticket, keep });
+            return;
+        }
+        self.counters.n_budget_exhausted += u64::from(is_won);
+        self.counters.n_given_up += 1;
+        settled.push(Settled { ticket, keep: None });
+    }
+
+    /// Keeps what chance has won earlier, in order.
+    fn pay_debts(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        while let Some(&slot) = self.owed.front() {
+            let Some(&held) = self.reserve.get(slot) else {
+                self.owed.pop_front();
+                continue;
+            };
+            if !self.ledger.pay(held.cost, held.tenant, now) {
+                break;
+            }
+            self.take(slot);
+            let keep = Some(self.kept_by_chance(&held));
+            self.counters.n_promoted += 1;
+            settled.push(Settled { ticket: Ticket(held.ticket), keep });
+        }
+    }
+
+    /// Keeps who waits and passes by now.
+    fn promote(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        for idx in 0..N_LANES {
+            while let Some(slot) = self.passing(idx) {
+                if !self.promote_one(idx, slot, now, settled) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Who waits in a lane, passes its threshold and fits its budget.
+    fn passing(&self, idx: usize) -> Option<u32> {
+        let lane = &self.lanes[idx];
+        let &(_, top) = lane.waiting.last()?;
+        // Nobody scores higher than the top.
+        if !self.passes(idx, top) {
+            return None;
+        }
+        let other = self.next_waiting(idx).filter(|&slot| self.passes(idx, slot));
+        Some(other.unwrap_or(top))
+    }
+
+    fn passes(&self, idx: usize, slot: u32) -> bool {
+        let lane = &self.lanes[idx];
+        let Some(held) = self.reserve.get(slot) else { return false };
+        let Some(claim) = held.claims[idx] else { return false };
+        let tail = lane.tail(claim.bits, held.lot);
+        lane.allotment.credit() >= self.units(held.cost)
+            && f64::from(tail.drawn) <= lane.threshold(self.share)
+    }
+
+    fn promote_one(
+        &mut self,
+        idx: usize,
+        slot: u32,
+        now: Timestamp,
+        settled: &mut Vec<Settled>,
+    ) -> bool {
+        let Some(&held) = self.reserve.get(slot) else { return false };
+        let Some(claim) = held.claims[idx] else { return false };
+        if !self.ledger.pay(held.cost, held.tenant, now) {
+            return false;
+        }
+        self.take(slot);
+        let tail = f64::from(self.lanes[idx].tail(claim.bits, held.lot).share);
+        let keep = self.kept_by_content(idx, claim, tail, held.cost);
+        self.counters.n_promoted += 1;
+        settled.push(Settled { ticket: Ticket(held.ticket), keep: Some(keep) });
+        true
+    }
+
+    /// Spends what is left: on what chance has won, then on the best of the lane that has most left.
+    fn spend_rest(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        self.pay_debts(now, settled);
+        loop {
+            let credit = |idx: usize| self.lanes[idx].allotment.credit();
+            let waits = (0..N_LANES).filter(|&idx| !self.lanes[idx].waiting.is_empty());
+            let Some(idx) = waits.max_by(|&a, &b| credit(a).total_cmp(&credit(b))) else { break };
+            let Some(&(_, slot)) = self.lanes[idx].waiting.last() else { break };
+            if !self.promote_one(idx, slot, now, settled) {
+                break;
+            }
+        }
+        while let Some(&(_, slot)) = self.nearly.last() {
+            let Some(&held) = self.reserve.get(slot) else { break };
+            if !self.ledger.pay(held.cost, held.tenant, now) {
+                break;
+            }
+            self.take(slot);
+            let keep = Keep { threshold: 0, erase_threshold: true, ..self.kept_by_chance(&held) };
+            self.counters.n_promoted += 1;
+            settled.push(Settled { ticket: Ticket(held.ticket), keep: Some(keep) });
+        }
+    }
+
+    fn kept_by_content(&mut self, idx: usize, claim: Claim, tail: f64, cost: Cost) -> Keep {
+        let units = self.units(cost);
+        self.lanes[idx].spend(units, claim.source);
+        Keep { reason: self.reasons[idx], claim, tail, threshold: 0, erase_threshold: false }
+    }
+
+    fn kept_by_chance(&mut self, held: &Held) -> Keep {
+        self.chance.spent += self.units(held.cost);
+        let is_certain = held.probability >= 1.0;
+        Keep {
+            reason: if is_certain { self.certain_reason } else { self.chance_reason },
+            claim: held.stratum,
+            tail: held.probability,
+            threshold: threshold::of_probability(held.probability),
+            erase_threshold: false,
+        }
+    }
+
+    fn units(&self, cost: Cost) -> f64 {
+        cost.units(self.unit) as f64
+    }
+}

@@ -1,0 +1,223 @@
+//! The trace sampler: one front for every algorithm.
+
+use spanwise_model::{ClosedTrace, Timestamp};
+
+use super::config::{Algorithm, Config};
+use super::desk::{Case, Counters, Desk, Opinion};
+use super::hybrid::Shares;
+use super::ledger::{Cost, Ledger};
+use super::reserve::N_LANES;
+use super::signals::{self, Structure};
+use super::verdict::{Claim, Settled, Verdict};
+use super::words::Words;
+use crate::error::Error;
+use crate::evidence::CloseScores;
+
+/// Traces that are kept by plain chance before anything is known.
+const N_UNKNOWN: u64 = 200;
+/// Traces between two looks at the weights of the lanes.
+const WEIGH_EVERY: u64 = 64;
+
+/// A trace to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The trace.
+    pub trace: &'a ClosedTrace,
+    /// What the span stage said of its spans at the close, in their order: see
+    /// [`SpanSampler::closed_scores`](crate::SpanSampler::closed_scores). Empty = nothing, then
+    /// latency has no say.
+    pub scores: &'a [CloseScores],
+    /// R of `rv` in its tracestate, out of 2^56; `None` = the last 7 bytes of its id.
+    pub randomness: Option<u64>,
+    /// Its tenant, 0 = none.
+    pub tenant: u32,
+}
+
+/// Gauges and counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Counters since the start.
+    pub counters: Counters,
+    /// Traces that wait now.
+    pub n_held: u64,
+    /// Estimated share of anomalous traces (hybrid only).
+    pub anomaly_share: f64,
+    /// Parts of the budget: latency, structure, error, chance.
+    pub weights: [f64; 4],
+    /// How far the tails of the latency and the structure lane are from uniform, 0 = not at all.
+    pub calibration_ks: [f64; 2],
+}
+
+/// Decides which traces to keep, and says why. One per shard; all shards share a [`Ledger`].
+///
+/// Scores first, learns after. With the same settings and the same traces in the same order the
+/// verdicts are the same.
+#[derive(Clone, Debug)]
+pub struct TraceSampler {
+    config: Config,
+    desk: Desk,
+    words: Words,
+    structure: Structure,
+    shares: Shares,
+    n_known: u64,
+}
+
+impl TraceSampler {
+    /// A sampler that knows nothing yet.
+    ///
+    /// # Errors
+    /// A setting outside its range.
+    pub fn new(config: Config, ledger: Ledger) -> Result<Self, Error> {
+        config.validate()?;
+        let desk = Desk::new(ledger, used(config.algorithm), config.waiting);
+        let structure = Structure::new(config.algorithm == Algorithm::Structure);
+        Ok(Self {
+            config,
+            desk,
+            words: Words::new(),
+            structure,
+            shares: Shares::default(),
+            n_known: 0,
+        })
+    }
+
+    /// Learns a trace that is not to be judged: it is neither seen nor kept.
+    pub fn learn(&mut self, subject: &Subject<'_>, now: Timestamp) {
+        let case = case(subject, now);
+        let opinion = self.opinion(subject, &case);
+        self.desk.learn(&opinion, &case);
+        self.end(&opinion);
+    }
+
+    /// Decides on a trace, then learns it. `now` does not go backwards. Traces that were held
+    /// before and are settled now are appended to `settled`, whatever this trace's verdict.
+    pub fn judge(
+        &mut self,
+        subject: &Subject<'_>,
+        now: Timestamp,
+        settled: &mut Vec<Settled>,
+    ) -> Verdict {
+        let case = case(subject, now);
+        let mut opinion = self.opinion(subject, &case);
+        let learned = opinion;
+        if self.n_known < N_UNKNOWN {
+            self.desk.learn(&opinion, &case);
+            opinion.claims = [None; N_LANES];
+            opinion.probability = self.desk.share;
+        }
+        let verdict = self.desk.judge(&opinion, &case, settled);
+        self.end(&learned);
+        verdict
+    }
+
+    /// Lets time pass where no traces do: settles what has waited too long. Once a second is plenty.
+    pub fn tick(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        self.desk.advance(now, settled);
+    }
+
+    /// Settles everything that waits: what the budget still allows is kept, best first.
+    pub fn drain(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        self.desk.drain(now, settled);
+        assert_eq!(self.desk.n_held(), 0, "traces are held after drain");
+    }
+
+    /// Gauges and counters.
+    pub fn stats(&self) -> Stats {
+        let lane = |idx: usize| &self.desk.lanes[idx];
+        Stats {
+            counters: self.desk.counters,
+            n_held: self.desk.n_held() as u64,
+            anomaly_share: self.shares.anomalies,
+            weights: [lane(0).weight, lane(1).weight, lane(2).weight, self.desk.chance_weight],
+            calibration_ks: [lane(0).calibration_ks(), lane(1).calibration_ks()],
+        }
+    }
+
+    fn opinion(&mut self, subject: &Subject<'_>, case: &Case) -> Opinion {
+        let Subject { trace, scores, .. } = *subject;
+        let mut opinion =
+            Opinion { claims: [None; N_LANES], probability: 0.0, stratum: Claim::NONE };
+        match self.config.algorithm {
+            Algorithm::Hybrid => {
+                self.words.read(trace);
+                opinion.claims = [
+                    signals::latency(trace, scores),
+                    self.structure.judge(&self.words, case.lot, case.now),
+                    signals::error(trace, &self.words),
+                ];
+                opinion.probability = self.desk.chance_weight * self.desk.share;
+            }
+            Algorithm::Latency => opinion.claims[0] = signals::latency(trace, scores),
+            Algorithm::Slowest => opinion.claims[0] = signals::duration(trace),
+            Algorithm::Structure => {
+                self.words.read(trace);
+                opinion.claims[1] = self.structure.judge(&self.words, case.lot, case.now);
+            }
+            Algorithm::Uniform | Algorithm::SampleHst | Algorithm::LasCasas => {
+                opinion.probability = self.desk.share;
+            }
+        }
+        opinion
+    }
+
+    /// Learns the trace at hand and sets the weights for the next.
+    fn end(&mut self, opinion: &Opinion) {
+        self.words.learn();
+        self.n_known += 1;
+        if self.config.algorithm == Algorithm::Hybrid {
+            self.shares.count(opinion);
+        }
+        let is_due = self.n_known.is_multiple_of(WEIGH_EVERY) || self.n_known == N_UNKNOWN;
+        if self.n_known >= N_UNKNOWN && is_due {
+            self.weigh();
+        }
+    }
+
+    fn weigh(&mut self) {
+        let (lanes, chance) = match self.config.algorithm {
+            Algorithm::Hybrid => {
+                let weights = self.shares.weights(self.desk.share);
+                (weights.lanes, weights.chance)
+            }
+            Algorithm::Latency | Algorithm::Slowest => ([1.0, 0.0, 0.0], 0.0),
+            Algorithm::Structure => ([0.0, 1.0, 0.0], 0.0),
+            Algorithm::Uniform | Algorithm::SampleHst | Algorithm::LasCasas => {
+                ([0.0; N_LANES], 1.0)
+            }
+        };
+        for (lane, weight) in self.desk.lanes.iter_mut().zip(lanes) {
+            lane.weight = weight;
+        }
+        self.desk.chance_weight = chance;
+    }
+}
+
+/// The lanes in which an algorithm has something to say.
+const fn used(algorithm: Algorithm) -> [bool; N_LANES] {
+    match algorithm {
+        Algorithm::Hybrid => [true, true, true],
+        Algorithm::Latency | Algorithm::Slowest => [true, false, false],
+        Algorithm::Structure => [false, true, false],
+        Algorithm::Uniform | Algorithm::SampleHst | Algorithm::LasCasas => [false; N_LANES],
+    }
+}
+
+fn case(subject: &Subject<'_>, now: Timestamp) -> Case {
+    let trace = subject.trace;
+    let n_bytes = trace.spans.iter().map(|span| u64::from(span.head().raw.len)).sum();
+    Case {
+        cost: Cost { n_spans: trace.spans.len() as u64, n_bytes },
+        tenant: subject.tenant,
+        randomness: subject.randomness.unwrap_or_else(|| trace.trace_id.low56()),
+        lot: lot(trace),
+        now,
+    }
+}
+
+/// Settles ties: uniform in [0, 1), a function of a span's id, never of the trace's: its randomness
+/// belongs to chance.
+fn lot(trace: &ClosedTrace) -> f32 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let id = trace.spans.first().map_or(0, |span| u64::from_be_bytes(span.head().span_id.0));
+    (id.wrapping_mul(SPREAD) >> 40) as f32 / 16_777_216.0
+}
