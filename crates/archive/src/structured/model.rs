@@ -1,0 +1,90 @@
+//! Everything a file says about a window.
+
+use spanwise_model::SpanKind;
+
+use super::bins::Bins;
+use super::codes::Layout;
+use super::coordinates::Reference;
+use super::domain::{Datum, Key};
+use super::topology::Topology;
+use super::tree::Tree;
+
+/// The bucket of time: 60 s, or so many of them that there are not more than 2^16 buckets.
+pub(crate) const BUCKET_NS: u64 = 60_000_000_000;
+/// A code of a target that says "as before in this trace".
+pub(crate) const COPY: u16 = 1;
+/// What is added to a column's code to make its target; 0 is absent, 1 is [`COPY`].
+pub(crate) const TARGET: u16 = 1;
+
+/// A call site: service, span name, kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Site {
+    pub(crate) service: u32,
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: SpanKind,
+}
+
+/// A resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resource {
+    pub(crate) service: u32,
+    pub(crate) attributes: Vec<(Vec<u8>, Datum)>,
+}
+
+/// The conditionals of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Conditionals {
+    /// One for the resource, then one for each key of the node.
+    pub(crate) columns: Vec<Tree>,
+    /// None for nodes that are always roots.
+    pub(crate) gap: Option<Tree>,
+    pub(crate) tail: Tree,
+}
+
+/// A fitted window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Model {
+    /// Start of the first bucket.
+    pub(crate) begin_ns: u64,
+    pub(crate) bucket_ns: u64,
+    /// Traces of each bucket.
+    pub(crate) per_bucket: Vec<u32>,
+    pub(crate) services: Vec<Vec<u8>>,
+    pub(crate) sites: Vec<Site>,
+    /// Ordered by service.
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) layout: Layout,
+    pub(crate) topology: Topology,
+    /// Traces of each shape that are drawn; 0 for shapes that occur in pairs alone.
+    pub(crate) drawn: Vec<u32>,
+    /// (Label, bucket) of the traces that are stored one by one, ascending.
+    pub(crate) pairs: Vec<(u32, u16)>,
+    /// One for each edge of the topology.
+    pub(crate) references: Vec<Reference>,
+    /// Bins of gap and tail of each node; of the duration of each entry node.
+    pub(crate) gaps: Vec<Bins>,
+    pub(crate) tails: Vec<Bins>,
+    pub(crate) durations: Vec<Bins>,
+    /// Shape given bucket; duration.
+    pub(crate) shape: Option<Tree>,
+    pub(crate) duration: Option<Tree>,
+    pub(crate) nodes: Vec<Conditionals>,
+}
+
+impl Model {
+    pub(crate) fn service_of(&self) -> Vec<u32> {
+        self.sites.iter().map(|site| site.service).collect()
+    }
+
+    /// Numbers of the resources of a service.
+    pub(crate) fn resources_of(&self, service: u32) -> std::ops::Range<usize> {
+        let from = self.resources.partition_point(|resource| resource.service < service);
+        let to = self.resources.partition_point(|resource| resource.service <= service);
+        from..to
+    }
+
+    pub(crate) fn n_buckets(&self) -> u32 {
+        self.per_bucket.len() as u32
+    }
+}
