@@ -16,7 +16,7 @@ use crate::record::{Codec, RECORD_BYTES_MAX};
 
 /// Smaller chunks are read faster one by one and pack worse.
 const CHUNK_BYTES: u32 = 16 << 10;
-const CHUNK_BYTES_MAX: u32 = 1 << 20;
+pub(crate) const CHUNK_BYTES_MAX: u32 = 1 << 20;
 /// Bytes before the table.
 pub(crate) const HEAD_BYTES: usize = 12;
 const ENTRY_BYTES: usize = 8;

@@ -194,6 +194,12 @@ impl DiskFile for StdFile {
         self.0.metadata().map(|metadata| metadata.len())
     }
 
+    #[cfg(unix)]
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, buf, offset)
+    }
+
+    #[cfg(not(unix))]
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.0.seek(SeekFrom::Start(offset))?;
         self.0.read(buf)

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::reader::Reader;
 use crate::record::{Codec, HEADER_BYTES, Kind, Position, RECORD_BYTES_MAX, Unsynced};
 use crate::recovery::Records;
-use crate::segment::{Meta, Segment};
+use crate::segment::{Meta, SEQ_MAX, Segment};
 
 /// An append-only log in one directory.
 ///
@@ -129,6 +129,9 @@ impl<D: Disk> Log<D> {
     ) -> Result<u64, Error> {
         if self.is_stopped {
             return Err(Error::Stopped);
+        }
+        if self.next_seq >= SEQ_MAX - 1 {
+            return Err(Error::Config { problem: "numbers of records are used up" });
         }
         let n_bytes = payload.len() as u64;
         if n_bytes > u64::from(RECORD_BYTES_MAX) {

@@ -49,7 +49,7 @@ impl<D: Disk> Log<D> {
             _lock: lock,
             sealed: Vec::new(),
             marked,
-            next_id: last_id.map_or(1, |last| last.saturating_add(1)),
+            next_id: last_id.map_or(1, |last| last + 1),
             quarantined: quarantined.into(),
             current: None,
             is_named: false,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::{Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 
-use crate::chunks::{HEAD_BYTES, Table, unpack};
+use crate::chunks::{CHUNK_BYTES_MAX, HEAD_BYTES, Table, unpack};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::record::{Codec, HEADER_BYTES, Header, Kind, Position};
@@ -70,8 +70,8 @@ struct Key(Position, u32);
 
 #[derive(Clone)]
 enum Value {
-    /// Where a packed payload's chunks are.
-    Table(Table),
+    /// Where a packed payload's chunks are, and its length.
+    Table(Table, u32),
     /// Raw bytes of a chunk, or of a payload that is not packed.
     Raw(Bytes),
 }
@@ -127,8 +127,8 @@ impl<D: Disk> Reader<D> {
     /// As [`Reader::read`]; a range beyond the payload is [`Error::Corrupt`] too.
     pub fn read_range(&mut self, position: Position, range: Range<u32>) -> Result<Bytes, Error> {
         let beyond = || corrupt(position, "it is shorter than what is asked for");
-        let table = match self.table(position)? {
-            Value::Table(table) => table,
+        let (table, n_packed) = match self.table(position)? {
+            Value::Table(table, n_packed) => (table, n_packed),
             Value::Raw(bytes) => {
                 let (start, end) = (range.start as usize, range.end as usize);
                 let is_within = start <= end && end <= bytes.len();
@@ -141,7 +141,7 @@ impl<D: Disk> Reader<D> {
         let chunks = table.chunks_of(&range);
         let mut out = BytesMut::new();
         for idx in chunks.clone() {
-            let raw = self.chunk(position, &table, idx)?;
+            let raw = self.chunk(position, &table, n_packed, idx)?;
             let base = table.raw_start(idx);
             let start = range.start.saturating_sub(base) as usize;
             let end = ((range.end - base) as usize).min(raw.len());
@@ -182,9 +182,9 @@ impl<D: Disk> Reader<D> {
                 let n = n.filter(|&n| n <= header.n_bytes as usize);
                 let n = n.ok_or_else(|| corrupt(position, "its table of chunks is damaged"))?;
                 let table = Table::parse(&self.bytes(position, 0, n)?);
-                Value::Table(
-                    table.ok_or_else(|| corrupt(position, "its table of chunks is damaged"))?,
-                )
+                let table =
+                    table.ok_or_else(|| corrupt(position, "its table of chunks is damaged"));
+                Value::Table(table?, header.n_bytes)
             }
             Codec::NONE => Value::Raw(self.record(position)?.1),
             _ => Value::Raw(self.read(position)?.bytes),
@@ -193,7 +193,13 @@ impl<D: Disk> Reader<D> {
         Ok(value)
     }
 
-    fn chunk(&mut self, position: Position, table: &Table, idx: u32) -> Result<Bytes, Error> {
+    fn chunk(
+        &mut self,
+        position: Position,
+        table: &Table,
+        n_packed: u32,
+        idx: u32,
+    ) -> Result<Bytes, Error> {
         let key = Key(position, idx);
         if let Some(Value::Raw(bytes)) = self.cache.get(key) {
             self.stats.n_hits += 1;
@@ -203,8 +209,8 @@ impl<D: Disk> Reader<D> {
         let damaged = || corrupt(position, "a chunk of it is damaged");
         let chunk = table.chunk(idx);
         let n_bytes = chunk.end.checked_sub(chunk.start).ok_or_else(damaged)?;
-        let header = self.header(position)?;
-        if chunk.end > header.n_bytes as usize {
+        // A packed chunk is never longer than what it was packed from.
+        if chunk.end > n_packed as usize || n_bytes > CHUNK_BYTES_MAX as usize {
             return Err(damaged());
         }
         let packed = self.bytes(position, chunk.start, n_bytes)?;
@@ -239,14 +245,18 @@ impl<D: Disk> Reader<D> {
         let open = self.open(position)?;
         let at = u64::from(position.offset) + (HEADER_BYTES + from) as u64;
         let name = || name_of(position.segment);
-        let n_file = open.file.n_bytes().map_err(|e| Error::io("read", &name())(e))?;
-        if at + n as u64 > n_file {
-            return Err(corrupt(position, "its file is too short"));
+        let short = || corrupt(position, "its file is too short");
+        if n > CHUNK_BYTES_MAX as usize {
+            // Before so much memory is taken, see whether there is so much to read.
+            let n_file = open.file.n_bytes().map_err(|e| Error::io("read", &name())(e))?;
+            if at + n as u64 > n_file {
+                return Err(short());
+            }
         }
         let mut bytes = vec![0; n];
         let n_read = read_full(&mut open.file, at, &mut bytes);
         let n_read = n_read.map_err(|e| Error::io("read", &name())(e))?;
-        if n_read < n { Err(corrupt(position, "its file is too short")) } else { Ok(bytes) }
+        if n_read < n { Err(short()) } else { Ok(bytes) }
     }
 
     fn check_there(&mut self, position: Position) -> Result<(), Error> {
@@ -290,7 +300,7 @@ fn corrupt(position: Position, problem: &'static str) -> Error {
 impl Value {
     fn n_bytes(&self) -> usize {
         let n = match self {
-            Self::Table(table) => table.heap_bytes(),
+            Self::Table(table, _) => table.heap_bytes(),
             Self::Raw(bytes) => bytes.len(),
         };
         n + ENTRY_BYTES

@@ -10,7 +10,7 @@ use std::io;
 
 use crate::disk::DiskFile;
 use crate::record::{HEADER_BYTES, Header, Position, Record};
-use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, read_full, read_header};
+use crate::segment::{SEGMENT_HEADER_BYTES, SEQ_MAX, SegmentHeader, read_full, read_header};
 
 /// Bytes read from disk at a time, unless a record is larger.
 const WINDOW_BYTES: u64 = 1 << 16;
@@ -127,8 +127,8 @@ impl<F: DiskFile> Scan<F> {
         };
         // Without a segment header the first number is unknown, and any will do.
         let highest = match self.next_seq {
-            0 => u64::MAX,
-            next => next.saturating_add((at - self.good_end) / HEADER_BYTES as u64),
+            0 => SEQ_MAX,
+            next => (next + (at - self.good_end) / HEADER_BYTES as u64).min(SEQ_MAX),
         };
         // Offsets are 32 bits; the log writes no longer segments.
         let may_stand = header.record_bytes() <= n_left && u32::try_from(at).is_ok();
@@ -150,7 +150,7 @@ impl<F: DiskFile> Scan<F> {
         let at = self.at;
         self.at += header.record_bytes();
         self.good_end = self.at;
-        self.next_seq = header.seq.saturating_add(1);
+        self.next_seq = header.seq + 1;
         let payload = self.bytes(at, header.record_bytes())?.get(HEADER_BYTES..);
         let payload = payload.unwrap_or_default().to_vec();
         let position = Position { segment: self.segment_id, offset: at as u32 };

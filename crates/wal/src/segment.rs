@@ -13,6 +13,10 @@ const MAGIC: [u8; 8] = *b"SPANWAL\n";
 /// `magic [8] | version u32 | forgiven u32 | segment id u64 | first seq u64 | crc32c u32`.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 36;
 const SUFFIX: &str = ".wal";
+/// Ids and sequence numbers stay below, so that no sum of them overflows. At 64 MiB a segment
+/// that is 128 PiB.
+pub(crate) const ID_MAX: u32 = i32::MAX as u32;
+pub(crate) const SEQ_MAX: u64 = i64::MAX as u64;
 const QUARANTINE_SUFFIX: &str = ".wal.quarantined";
 
 /// The file at hand, written to at its end.
@@ -100,16 +104,16 @@ pub(crate) fn quarantine_of(id: u32) -> String {
     format!("{id:016x}{QUARANTINE_SUFFIX}")
 }
 
-/// The id of a segment by its file name; `None` for files that are no segments. Ids fit 32 bits.
+/// The id of a segment by its file name; `None` for files that are no segments.
 pub(crate) fn id_of(name: &str) -> Option<u32> {
     let id = u32::from_str_radix(name.strip_suffix(SUFFIX)?, 16).ok()?;
-    (name_of(id) == name).then_some(id)
+    (id <= ID_MAX && name_of(id) == name).then_some(id)
 }
 
 /// The id of a quarantined segment by its file name.
 pub(crate) fn quarantined_id_of(name: &str) -> Option<u32> {
     let id = u32::from_str_radix(name.strip_suffix(QUARANTINE_SUFFIX)?, 16).ok()?;
-    (quarantine_of(id) == name).then_some(id)
+    (id <= ID_MAX && quarantine_of(id) == name).then_some(id)
 }
 
 pub(crate) fn encode_header(
@@ -148,7 +152,8 @@ pub(crate) fn decode_header(id: u32, bytes: &[u8]) -> SegmentHeader {
     let first_seq = u64::from(number(24)) | u64::from(number(28)) << 32;
     let is_whole = bytes[..8] == MAGIC && number(32) == crc32c::crc32c(&bytes[..32]);
     let is_known = (VERSION_OLDEST..=VERSION).contains(&version)
-        && (version > VERSION_OLDEST || n_forgiven == 0);
+        && (version > VERSION_OLDEST || n_forgiven == 0)
+        && first_seq <= SEQ_MAX;
     if is_known && *bytes == encode(version, id, first_seq, n_forgiven) {
         SegmentHeader::Good { version, first_seq, n_forgiven }
     } else if is_whole && version > VERSION {
@@ -218,6 +223,7 @@ mod tests {
             assert_eq!(id_of(name), None, "{name}");
         }
         assert_eq!(id_of("0000000100000000.wal"), None);
+        assert_eq!(id_of("0000000080000000.wal"), None);
         assert_eq!(id_of("000000000000001f.wal.quarantined"), None);
         assert_eq!(quarantined_id_of("000000000000001f.wal.quarantined"), Some(0x1f));
         assert_eq!(quarantined_id_of("000000000000001f.wal"), None);

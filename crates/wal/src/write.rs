@@ -11,7 +11,9 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, is_full};
 use crate::log::{Committed, Log};
 use crate::record::{Codec, Kind};
-use crate::segment::{Meta, SEGMENT_HEADER_BYTES, Segment, encode_header, mark_of, name_of};
+use crate::segment::{
+    ID_MAX, Meta, SEGMENT_HEADER_BYTES, Segment, encode_header, mark_of, name_of,
+};
 
 /// Why records could not be brought to disk.
 enum Failure {
@@ -141,10 +143,14 @@ impl<D: Disk> Log<D> {
     fn begin_segment(&mut self) -> Result<(), Error> {
         let id = self.next_id;
         let name = name_of(id);
+        if id > ID_MAX {
+            let source = io::Error::other("numbers of segments are used up");
+            return Err(Error::Io { action: "create", file: name, source });
+        }
         let first_seq = self.unsynced.first_seq().unwrap_or(self.next_seq);
         let mut file = self.disk.create(&name).map_err(Error::io("create", &name))?;
         // Whatever happens to this file, its number is never used again.
-        self.next_id = self.next_id.saturating_add(1);
+        self.next_id += 1;
         if let Err(error) = file.write_at(0, &encode_header(id, first_seq, self.n_forgiven)) {
             drop(file);
             // Best effort: recovery removes what is left of a segment that never began.

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod compat;
+mod corpus;
 mod crash;
 mod damage;
 mod delivery;
@@ -9,6 +10,7 @@ mod durability;
 mod faults;
 mod group;
 mod kill;
+mod oracle;
 mod power;
 mod reader;
 mod retain;
