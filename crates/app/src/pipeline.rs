@@ -12,4 +12,5 @@ pub mod processor;
 pub mod records;
 pub mod remote;
 pub mod span_queue;
+pub mod spares;
 pub mod worker;

@@ -8,7 +8,7 @@
 //! depend on it.
 
 use std::fmt::Write as _;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -130,17 +130,50 @@ impl CallSites {
         kind: SpanKind,
         now: Timestamp,
     ) -> CallSiteId {
-        let service = cut(service);
-        let mut folded = std::mem::take(&mut self.folded);
-        folded.clear();
-        fold_into(cut(operation), &mut folded);
-        let id = match self.find(service, &folded, kind) {
-            Some(id) => id,
-            None => self.add(service, &folded, kind, now),
+        let (service, operation) = (cut(service), cut(operation));
+        let id = if has_digit(operation.as_bytes()) {
+            let mut folded = std::mem::take(&mut self.folded);
+            folded.clear();
+            fold_into(operation, &mut folded);
+            let id = self.find_or_add(service, &folded, kind, now);
+            self.folded = folded;
+            id
+        } else {
+            self.find_or_add(service, operation, kind, now)
         };
-        self.folded = folded;
         self.last_seen[id.idx()] = now;
         id
+    }
+
+    /// As [`CallSites::intern`] for a site that is known and whose operation has nothing to fold,
+    /// which is the usual one: names are compared as bytes, without a look at their characters.
+    /// `None` says only that [`CallSites::intern`] must be asked.
+    pub fn intern_known(
+        &mut self,
+        service: &[u8],
+        operation: &[u8],
+        kind: SpanKind,
+        now: Timestamp,
+    ) -> Option<CallSiteId> {
+        if has_digit(operation) {
+            return None;
+        }
+        let id = self.find_bytes(service, operation, kind)?;
+        self.last_seen[id.idx()] = now;
+        Some(id)
+    }
+
+    fn find_or_add(
+        &mut self,
+        service: &str,
+        folded: &str,
+        kind: SpanKind,
+        now: Timestamp,
+    ) -> CallSiteId {
+        match self.find(service, folded, kind) {
+            Some(id) => id,
+            None => self.add(service, folded, kind, now),
+        }
     }
 
     /// The site of an id that [`CallSites::intern`] returned.
@@ -153,10 +186,16 @@ impl CallSites {
 
     /// The id of a known call site, by its folded operation.
     pub fn find(&self, service: &str, operation: &str, kind: SpanKind) -> Option<CallSiteId> {
-        let hash = self.hash_site(service, operation, kind);
+        self.find_bytes(service.as_bytes(), operation.as_bytes(), kind)
+    }
+
+    fn find_bytes(&self, service: &[u8], operation: &[u8], kind: SpanKind) -> Option<CallSiteId> {
+        let hash = hash_of(&self.hasher, service, operation, kind);
         let same = |&id: &u32| {
             let site = &self.sites[id as usize];
-            &*site.operation == operation && &*site.service == service && site.kind == kind
+            site.operation.as_bytes() == operation
+                && site.service.as_bytes() == service
+                && site.kind == kind
         };
         self.table.find(hash, same).map(|&id| CallSiteId(id))
     }
@@ -205,7 +244,7 @@ impl CallSites {
             .collect();
         for id in idle {
             let site = Arc::clone(&self.sites[id as usize]);
-            let hash = self.hash_site(&site.service, &site.operation, site.kind);
+            let hash = hash_of_site(&self.hasher, &site);
             if let Ok(entry) = self.table.find_entry(hash, |&other| other == id) {
                 entry.remove();
             }
@@ -283,13 +322,9 @@ impl CallSites {
         } else {
             self.sites[id as usize] = site;
         }
-        let site = &self.sites[id as usize];
-        let hash = self.hash_site(&site.service, &site.operation, site.kind);
         let (hasher, sites) = (&self.hasher, &self.sites);
-        self.table.insert_unique(hash, id, |&id| {
-            let site = &sites[id as usize];
-            hash_of(hasher, &site.service, &site.operation, site.kind)
-        });
+        let hash = |&id: &u32| hash_of_site(hasher, &sites[id as usize]);
+        self.table.insert_unique(hash(&id), id, hash);
         CallSiteId(id)
     }
 
@@ -336,17 +371,18 @@ impl CallSites {
             idx -= 1;
         }
     }
-
-    fn hash_site(&self, service: &str, operation: &str, kind: SpanKind) -> u64 {
-        hash_of(&self.hasher, service, operation, kind)
-    }
 }
 
-fn hash_of(hasher: &DefaultHashBuilder, service: &str, operation: &str, kind: SpanKind) -> u64 {
+fn hash_of_site(hasher: &DefaultHashBuilder, site: &CallSite) -> u64 {
+    hash_of(hasher, site.service.as_bytes(), site.operation.as_bytes(), site.kind)
+}
+
+fn hash_of(hasher: &DefaultHashBuilder, service: &[u8], operation: &[u8], kind: SpanKind) -> u64 {
     let mut state = hasher.build_hasher();
-    service.hash(&mut state);
-    operation.hash(&mut state);
-    state.write_u8(kind as u8);
+    // The length of a name beside it, so that no two names run into each other.
+    state.write_u64((service.len() as u64) << 32 | (kind as u64));
+    state.write(service);
+    state.write(operation);
     state.finish()
 }
 
@@ -364,16 +400,21 @@ fn cut(name: &str) -> &str {
 /// digits of which one is decimal, or at least 16 letters and digits of which 4 are digits. Pieces
 /// such as `v1`, `OrderService2` or `HTTP/1.1`'s `HTTP` stay.
 pub fn fold_operation(operation: &str) -> String {
+    if !has_digit(operation.as_bytes()) {
+        return operation.to_owned();
+    }
     let mut out = String::with_capacity(operation.len());
     fold_into(operation, &mut out);
     out
 }
 
+/// Whether there is anything to fold. No early return, so that the compiler looks at many bytes at
+/// once.
+fn has_digit(name: &[u8]) -> bool {
+    name.iter().fold(false, |found, byte| found | byte.is_ascii_digit())
+}
+
 fn fold_into(operation: &str, out: &mut String) {
-    if !operation.bytes().any(|b| b.is_ascii_digit()) {
-        out.push_str(operation);
-        return;
-    }
     let mut rest = operation;
     while !rest.is_empty() {
         if is_uuid_prefix(rest) {

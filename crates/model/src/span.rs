@@ -16,6 +16,9 @@ use crate::time::Timestamp;
 /// The longest duration that is judged: 24 h. Anything longer is `invalid_time`.
 pub const MAX_DURATION_NS: u64 = 24 * 3600 * 1_000_000_000;
 
+/// What a service is called that does not say its name (OpenTelemetry's default).
+const UNKNOWN_SERVICE: &str = "unknown_service";
+
 /// Where a piece of a batch lies in [`Batch::bytes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ByteRange {
@@ -178,10 +181,15 @@ impl SpanHead {
 impl Batch {
     /// The service name of a span, `unknown_service` if its resource has none or is not UTF-8.
     pub fn service(&self, span: &SpanHead) -> &str {
+        std::str::from_utf8(self.service_bytes(span)).unwrap_or(UNKNOWN_SERVICE)
+    }
+
+    /// As [`Batch::service`], without looking at the characters.
+    pub fn service_bytes(&self, span: &SpanHead) -> &[u8] {
         let resource = self.resources.get(span.resource_idx as usize);
         match resource.map(|r| r.service.of(&self.bytes)) {
-            None | Some([]) => "unknown_service",
-            Some(bytes) => std::str::from_utf8(bytes).unwrap_or("unknown_service"),
+            None | Some([]) => UNKNOWN_SERVICE.as_bytes(),
+            Some(bytes) => bytes,
         }
     }
 
@@ -196,12 +204,36 @@ impl Batch {
         resource.map_or(&[], |r| r.instance.of(&self.bytes))
     }
 
+    /// Empties the batch; its tables keep their memory.
+    pub fn clear(&mut self) {
+        self.bytes = Bytes::new();
+        self.spans.clear();
+        self.resources.clear();
+        self.scopes.clear();
+    }
+
+    /// Gives tables back that are more than twice as large as what is in them: whoever holds the
+    /// batch pays for them.
+    pub fn fit(&mut self) {
+        let n_bytes = self.spans.len() * size_of::<SpanHead>()
+            + self.resources.len() * size_of::<ResourceHead>()
+            + self.scopes.len() * size_of::<ScopeHead>();
+        if self.tables_bytes() > 2 * n_bytes {
+            self.spans.shrink_to_fit();
+            self.resources.shrink_to_fit();
+            self.scopes.shrink_to_fit();
+        }
+    }
+
     /// Bytes this batch holds on the heap: what memory limits are charged with.
     pub fn heap_bytes(&self) -> u64 {
-        let heads = self.spans.capacity() * size_of::<SpanHead>()
+        (self.bytes.len() + self.tables_bytes()) as u64
+    }
+
+    fn tables_bytes(&self) -> usize {
+        self.spans.capacity() * size_of::<SpanHead>()
             + self.resources.capacity() * size_of::<ResourceHead>()
-            + self.scopes.capacity() * size_of::<ScopeHead>();
-        (self.bytes.len() + heads) as u64
+            + self.scopes.capacity() * size_of::<ScopeHead>()
     }
 }
 

@@ -1,10 +1,12 @@
-//! From request bytes to a [`Batch`] of span heads, in two walks that build nothing else.
+//! From request bytes to a [`Batch`] of span heads, in one walk that builds nothing else: it checks
+//! every field that prost would check and fills the tables. Resources and scopes get a head with
+//! their first accepted span, so a request of empty messages builds nothing at all.
 //!
-//! The first walk reads only the three envelope levels and counts; from the counts follow the cost
-//! of the request and the exact capacity of its tables, so a request over its limits is refused
-//! before anything is allocated. The second walk checks every field that prost would check and
-//! fills the tables. Resources and scopes get a head with their first accepted span, so a request
-//! of empty messages builds nothing at all.
+//! An accepted span has 30 bytes at least, so the bytes of a request bound what it can cost. Where
+//! that bound lies above the limits (large requests only) a walk over the three envelope levels goes
+//! before and counts; from the counts follow the exact cost and the exact capacity of the tables, so
+//! a request over its limits is refused before anything is allocated. Small requests are not counted
+//! first: it is the one walk that waits for memory at every span.
 //!
 //! Why not prost: decoding into structs costs ten times as much and 133 times the bytes in the
 //! worst case. prost stays the oracle of the tests: same verdict, same spans.
@@ -45,8 +47,8 @@ pub struct Decoded {
 /// Spans with bad ids are left out and counted; spans with absurd times are kept and flagged. The
 /// batch keeps `bytes` alive: hand in bytes that are not a slice of something much larger.
 ///
-/// Cost: a twelfth of what prost takes (`examples/decode_speed.rs`); three allocations a request,
-/// none a span.
+/// Cost: a twelfth of what prost takes (`examples/decode_speed.rs`); allocations for the tables of
+/// heads as they grow, none into tables that are reused ([`decode_into`]).
 ///
 /// # Errors
 /// Malformed protobuf (the verdict is prost's) and each excess of `limits`.
@@ -78,15 +80,10 @@ pub fn decode_into(
     limits: &Limits,
     batch: &mut Batch,
 ) -> Result<Report, DecodeError> {
-    batch.bytes = Bytes::new();
-    batch.spans.clear();
-    batch.resources.clear();
-    batch.scopes.clear();
+    batch.clear();
     let result = fill(bytes, limits, batch);
     if result.is_err() {
-        batch.spans.clear();
-        batch.resources.clear();
-        batch.scopes.clear();
+        batch.clear();
     }
     result
 }
@@ -97,39 +94,56 @@ fn clamped(limits: &Limits) -> Limits {
 
 /// Counts the messages of a request that is small enough to be looked at.
 fn checked_counts(bytes: &[u8], limits: &Limits) -> Result<Counts, DecodeError> {
-    let n_bytes = bytes.len() as u64;
-    let limit = limits.request_bytes.min(u64::from(u32::MAX));
-    if n_bytes > limit {
-        return Err(DecodeError::TooLarge { n_bytes, limit });
-    }
+    check_size(bytes.len() as u64, limits)?;
     count(Reader::new(bytes), limits).map_err(|stop| stop.into_error(limits))
 }
 
 fn fill(bytes: Bytes, limits: &Limits, batch: &mut Batch) -> Result<Report, DecodeError> {
     let limits = &clamped(limits);
-    let counts = checked_counts(&bytes, limits)?;
     let n_bytes = bytes.len() as u64;
-    let mut report = Report { n_spans: counts.spans, ..Report::default() };
-    report.cost_bytes = n_bytes + counts.heads_bytes();
-    check_cost(report.cost_bytes, limits)?;
-    counts.reserve(batch);
+    let mut report = Report::default();
+    let is_counted = cost_bound(n_bytes) > limits.decoded_cost_bytes;
+    if is_counted {
+        let counts = checked_counts(&bytes, limits)?;
+        check_cost(n_bytes + counts.heads_bytes(), limits)?;
+        counts.reserve(batch);
+    } else {
+        check_size(n_bytes, limits)?;
+    }
 
-    let mut walk = Walk { limits, report, n_items: counts.spans, batch, split: Vec::new() };
+    let mut walk = Walk { limits, report, n_items: 0, batch, split: Vec::new() };
     walk.request(Reader::new(&bytes)).map_err(|stop| stop.into_error(limits))?;
-    let Walk { mut report, split, .. } = walk;
+    let split;
+    (report, split) = (walk.report, walk.split);
     if split.is_empty() {
         batch.bytes = bytes;
     } else {
         let appended = split::appended_bytes(&split);
-        report.cost_bytes += appended;
-        check_cost(report.cost_bytes, limits)?;
+        check_cost(n_bytes + appended + batch.heap_bytes(), limits)?;
         let limit = u64::from(u32::MAX);
         if n_bytes + appended > limit {
             return Err(DecodeError::TooLarge { n_bytes: n_bytes + appended, limit });
         }
         batch.bytes = split::join(&bytes, &split, batch);
     }
+    report.cost_bytes = batch.heap_bytes();
     Ok(report)
+}
+
+/// The most a request of this size can cost: itself, and of its spans a head each, one more for a
+/// resource and one for a scope.
+const fn cost_bound(n_bytes: u64) -> u64 {
+    /// Key and length, and two ids with theirs.
+    const SPAN_BYTES_MIN: u64 = 2 + 18 + 10;
+    const HEADS_BYTES: u64 =
+        (size_of::<SpanHead>() + size_of::<ResourceHead>() + size_of::<ScopeHead>()) as u64;
+    // Tables that grow are up to twice as large as what is in them.
+    n_bytes + 2 * HEADS_BYTES * (n_bytes / SPAN_BYTES_MIN)
+}
+
+fn check_size(n_bytes: u64, limits: &Limits) -> Result<(), DecodeError> {
+    let limit = limits.request_bytes.min(u64::from(u32::MAX));
+    if n_bytes > limit { Err(DecodeError::TooLarge { n_bytes, limit }) } else { Ok(()) }
 }
 
 fn check_cost(n_bytes: u64, limits: &Limits) -> Result<(), DecodeError> {
@@ -220,7 +234,7 @@ struct Walk<'w> {
     limits: &'w Limits,
     batch: &'w mut Batch,
     report: Report,
-    /// Spans, events and links so far; all spans are in it from the start.
+    /// Spans, events and links so far.
     n_items: u32,
     /// Resources and scopes that came in pieces.
     split: Vec<Split>,
@@ -274,7 +288,12 @@ impl Walk<'_> {
         place.scope_idx = None;
         while let Some(key) = reader.key()? {
             match key {
-                scope_spans::SPAN => self.span(reader.payload()?, place)?,
+                scope_spans::SPAN => {
+                    let payload = reader.payload()?;
+                    self.item(&payload)?;
+                    self.report.n_spans += 1;
+                    self.span(payload, place)?;
+                }
                 scope_spans::SCOPE => {
                     let payload = reader.payload()?;
                     head.raw = payload.range();
@@ -292,7 +311,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Charges one event or link.
+    /// Charges one span, event or link.
     fn item(&mut self, at: &Reader<'_>) -> Result<(), Stop> {
         if self.n_items >= self.limits.n_items {
             return Err(Stop { cause: Cause::TooManyItems, at: at.offset() });

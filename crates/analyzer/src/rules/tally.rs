@@ -107,6 +107,9 @@ impl Tally {
 
 /// How many spans a span stands for, capped and rounded as described above.
 pub(super) fn weight(head: &SpanHead) -> f64 {
+    if head.threshold == 0 {
+        return 1.0;
+    }
     quantise(head.adjusted_count().min(WEIGHT_MAX))
 }
 

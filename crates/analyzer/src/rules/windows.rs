@@ -17,7 +17,7 @@
 //! What it does not do: know which spans were not counted. Whoever loses counts says so with
 //! [`RuleWindows::mark_hole`].
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use spanwise_model::{Condition, Finding, QuorumShortfall, RuleCount, Timestamp};
@@ -68,9 +68,27 @@ pub struct RuleState {
 
 #[derive(Clone, Debug, Default)]
 struct Window {
-    /// By second; only seconds in which spans were seen.
-    buckets: BTreeMap<u64, Tally>,
+    /// Seconds in which spans were seen, in order. A ring and not a map: tallies are large, and
+    /// nearly always one is added behind and one let go in front.
+    buckets: VecDeque<Bucket>,
+    /// The seconds with a breach, in order: all that the search for a firing reads, side by side,
+    /// since it runs over every rule at every tick.
+    breaching: VecDeque<Breaching>,
     fired: Option<Fired>,
+}
+
+/// What was counted in one second.
+#[derive(Clone, Debug, Default)]
+struct Bucket {
+    second: u64,
+    tally: Tally,
+}
+
+/// A second with a breach.
+#[derive(Clone, Copy, Debug)]
+struct Breaching {
+    second: u64,
+    breaches: f64,
 }
 
 /// The last firing.
@@ -114,7 +132,7 @@ impl RuleWindows {
             return;
         }
         self.stats.n_counts += 1;
-        window.buckets.entry(count.second).or_default().merge_count(count);
+        window.add(count);
     }
 
     /// Counts up to now may be missing: the stream began a new epoch, or counts were dropped. Until
@@ -177,11 +195,33 @@ impl RuleState {
 }
 
 impl Window {
+    fn add(&mut self, count: &RuleCount) {
+        let second = count.second;
+        let at = match place_of(&self.buckets, second, |bucket| bucket.second) {
+            Ok(at) => at,
+            Err(at) => {
+                self.buckets.insert(at, Bucket { second, ..Bucket::default() });
+                at
+            }
+        };
+        let tally = &mut self.buckets[at].tally;
+        tally.merge_count(count);
+        if tally.n_breaches == 0 {
+            return;
+        }
+        let breaching = Breaching { second, breaches: tally.breaches };
+        match place_of(&self.breaching, second, |known| known.second) {
+            Ok(at) => self.breaching[at] = breaching,
+            Err(at) => self.breaching.insert(at, breaching),
+        }
+    }
+
     fn forget(&mut self, oldest_s: u64) {
-        while let Some(entry) = self.buckets.first_entry()
-            && *entry.key() < oldest_s
-        {
-            entry.remove();
+        while self.breaching.front().is_some_and(|breaching| breaching.second < oldest_s) {
+            self.breaching.pop_front();
+        }
+        while self.buckets.front().is_some_and(|bucket| bucket.second < oldest_s) {
+            self.buckets.pop_front();
         }
     }
 
@@ -233,22 +273,25 @@ impl Window {
     /// counting only breaches from `from_s` on.
     fn newest_end(&self, rule: &Rule, first_s: u64, from_s: u64) -> Option<u64> {
         let from_s = (first_s + 1).saturating_sub(rule.window_s).max(from_s);
-        let mut newest = None;
+        let begin = self.breaching.partition_point(|breaching| breaching.second < from_s);
+        // Weights are rounded so that sums of them are exact, whichever end they are taken from.
         let mut sum = 0.0;
-        let mut tail = self.buckets.range(from_s..).peekable();
-        for (&end_s, tally) in self.buckets.range(from_s..) {
-            sum += tally.breaches;
-            while let Some(&(&second, old)) = tail.peek()
-                && second + rule.window_s <= end_s
-            {
-                sum -= old.breaches;
-                tail.next();
+        let mut start = self.breaching.len();
+        for end in (begin..self.breaching.len()).rev() {
+            let end_s = self.breaching[end].second;
+            if end_s < first_s {
+                return None;
             }
-            if end_s >= first_s && tally.n_breaches > 0 && sum >= rule.count {
-                newest = Some(end_s);
+            while start > begin && self.breaching[start - 1].second + rule.window_s > end_s {
+                start -= 1;
+                sum += self.breaching[start].breaches;
             }
+            if sum >= rule.count {
+                return Some(end_s);
+            }
+            sum -= self.breaching[end].breaches;
         }
-        newest
+        None
     }
 
     /// All counts of the window that ends at `end_s`, none before `from_s`; and its quarters with a
@@ -257,7 +300,12 @@ impl Window {
         let start_s = (end_s + 1).saturating_sub(rule.window_s);
         let mut total = Tally::default();
         let mut quarters = [false; 4];
-        for (second, tally) in self.buckets.range(start_s.max(from_s)..=end_s) {
+        let first_s = start_s.max(from_s);
+        let begin = self.buckets.partition_point(|bucket| bucket.second < first_s);
+        for Bucket { second, tally } in self.buckets.range(begin..) {
+            if *second > end_s {
+                break;
+            }
             total.merge(tally);
             let quarter = 4 * (second - start_s) / rule.window_s;
             quarters[quarter.min(3) as usize] |= tally.n_breaches > 0;
@@ -298,6 +346,16 @@ impl Window {
             resting: false,
             completes: false,
         }
+    }
+}
+
+/// Where a second is, or would have to be inserted; nearly always it is the last one or behind it.
+fn place_of<T>(sorted: &VecDeque<T>, second: u64, of: impl Fn(&T) -> u64) -> Result<usize, usize> {
+    match sorted.back().map(&of) {
+        None => Err(0),
+        Some(last) if last < second => Err(sorted.len()),
+        Some(last) if last == second => Ok(sorted.len() - 1),
+        Some(_) => sorted.binary_search_by_key(&second, of),
     }
 }
 

@@ -18,6 +18,8 @@ use spanwise_otlp::WireAttributes;
 use spanwise_otlp::sampled_spans::RuleSetId;
 use spanwise_sampler::SpanSampler;
 
+use super::spares::Spares;
+
 /// Call sites known at once, and of one service.
 pub const CALL_SITES_MAX: usize = 10_000;
 /// Call sites of one service.
@@ -26,6 +28,9 @@ pub const CALL_SITES_PER_SERVICE_MAX: usize = 1_000;
 const SITE_IDLE_NS: u64 = 6 * 3600 * 1_000_000_000;
 /// How often idle call sites are looked for.
 const EXPIRE_EVERY_NS: u64 = 60 * 1_000_000_000;
+
+/// Emptied batches kept for the next ones: as many as spare tables.
+const SHELLS_MAX: usize = super::spares::N_MAX;
 
 /// Settings of the stages up to the rule counts.
 #[derive(Clone, Debug)]
@@ -98,6 +103,10 @@ pub struct Core {
     statistics: Statistics,
     assembler: Assembler,
     closed: Vec<ClosedTrace>,
+    /// Tables of batches nobody holds any more.
+    spares: Arc<Spares>,
+    /// Emptied batches, to be filled and shared again.
+    shells: Vec<Arc<Batch>>,
     counts: Vec<RuleCount>,
     kept: Vec<(u32, KeepReason)>,
     counters: Counters,
@@ -117,6 +126,8 @@ impl Core {
             statistics: Statistics::default(),
             assembler: Assembler::new(config.assembler)?,
             closed: Vec::new(),
+            spares: Arc::default(),
+            shells: Vec::new(),
             counts: Vec::new(),
             kept: Vec::new(),
             counters: Counters::default(),
@@ -129,7 +140,8 @@ impl Core {
     pub fn batch(&mut self, mut batch: Batch, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
         intern(&mut batch, &mut self.sites, now);
         self.describe();
-        self.shared(&Arc::new(batch), now, sampled);
+        let batch = self.share(batch);
+        self.shared(&batch, now, sampled);
     }
 
     /// Takes one request whose spans already carry call sites of [`Core::sites_mut`].
@@ -212,6 +224,18 @@ impl Core {
         Ok(())
     }
 
+    /// Lets sampled spans go that have been handed on, so that their batches' memory is used again.
+    pub fn recycle(&mut self, sampled: &mut Vec<SampledSpan>) {
+        for span in sampled.drain(..) {
+            reclaim(span.batch, &self.spares, &mut self.shells);
+        }
+    }
+
+    /// Tables to decode into: those of batches of which no span is open or kept any more.
+    pub fn spares(&self) -> &Arc<Spares> {
+        &self.spares
+    }
+
     /// The dictionary of call sites.
     pub fn sites(&self) -> &CallSites {
         &self.sites
@@ -276,7 +300,7 @@ impl Core {
     }
 
     fn close(&mut self, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
-        for trace in self.closed.drain(..) {
+        for mut trace in self.closed.drain(..) {
             self.counters.n_traces += 1;
             self.kept.clear();
             self.sampler.close_trace(&trace.spans, now, &mut self.kept);
@@ -298,8 +322,22 @@ impl Core {
                 let batch = Arc::clone(batch);
                 sampled.push(SampledSpan { batch, span_idx, reason, early: false });
             }
+            for span in trace.spans.drain(..) {
+                reclaim(span.batch, &self.spares, &mut self.shells);
+            }
             self.assembler.recycle(trace);
         }
+    }
+
+    /// Shares a batch, in a shell that is at hand if there is one.
+    fn share(&mut self, batch: Batch) -> Arc<Batch> {
+        if let Some(mut shell) = self.shells.pop()
+            && let Some(place) = Arc::get_mut(&mut shell)
+        {
+            *place = batch;
+            return shell;
+        }
+        Arc::new(batch)
     }
 
     fn expire(&mut self, now: Timestamp) {
@@ -315,11 +353,24 @@ impl Core {
     }
 }
 
+/// Lets a batch go; if this was the last one to hold it, its memory is kept for another.
+fn reclaim(mut batch: Arc<Batch>, spares: &Spares, shells: &mut Vec<Arc<Batch>>) {
+    if let Some(unheld) = Arc::get_mut(&mut batch) {
+        spares.put(std::mem::take(unheld));
+        if shells.len() < SHELLS_MAX {
+            shells.push(batch);
+        }
+    }
+}
+
 /// Gives every span of a decoded request its call site and service.
 pub fn intern(batch: &mut Batch, sites: &mut CallSites, now: Timestamp) {
     let mut spans = std::mem::take(&mut batch.spans);
     for head in &mut spans {
-        head.site = sites.intern(batch.service(head), batch.name(head), head.kind, now);
+        let (service, name) = (batch.service_bytes(head), head.name.of(&batch.bytes));
+        let known = sites.intern_known(service, name, head.kind, now);
+        let intern = || sites.intern(batch.service(head), batch.name(head), head.kind, now);
+        head.site = known.unwrap_or_else(intern);
         let site = sites.get(head.site);
         head.service = site.service_id;
         if site.overflow {

@@ -39,19 +39,18 @@ pub struct Fanout {
 }
 
 impl Fanout {
-    /// Hands on sampled spans; `sampled` is empty afterwards.
-    pub fn sampled(&mut self, sampled: &mut Vec<SampledSpan>, sites: &CallSites, now: Timestamp) {
+    /// Hands on sampled spans.
+    pub fn sampled(&mut self, sampled: &[SampledSpan], sites: &CallSites, now: Timestamp) {
         if sampled.is_empty() {
             return;
         }
-        for span in sampled.iter() {
+        for span in sampled {
             let reason = span.reason.kind.as_str();
             self.metrics.sampler_kept.get_or_create(&ReasonLabel { reason }).inc();
         }
         self.hub.publish(sampled, sites);
         self.forward.send(sampled, sites);
         self.records.sampled(sampled, sites, now);
-        sampled.clear();
     }
 
     /// Hands on what one rule set counted.

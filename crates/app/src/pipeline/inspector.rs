@@ -125,6 +125,10 @@ impl Inspector {
             });
         }
         self.records.sampled(&sampled, &self.sites, now);
+        drop(sampled);
+        if let Some(batch) = Arc::into_inner(batch) {
+            self.queue.recycle(batch.bytes);
+        }
     }
 }
 

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use anyhow::{Context as _, Result};
-use bytes::Bytes;
+use anyhow::{Context as _, Result, ensure};
+use bytes::{Bytes, BytesMut};
 
 /// A bounded queue of OTLP requests.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct SpanQueue {
     n_bytes: usize,
     n_bytes_max: usize,
     n_spans: u64,
+    /// A request that was given back, to decompress the next one into.
+    spare: BytesMut,
 }
 
 #[derive(Debug)]
@@ -27,7 +29,13 @@ struct Block {
 impl SpanQueue {
     /// An empty queue that holds at most `n_bytes_max` bytes, compressed.
     pub fn new(n_bytes_max: usize) -> Self {
-        Self { blocks: VecDeque::new(), n_bytes: 0, n_bytes_max, n_spans: 0 }
+        Self {
+            blocks: VecDeque::new(),
+            n_bytes: 0,
+            n_bytes_max,
+            n_spans: 0,
+            spare: BytesMut::new(),
+        }
     }
 
     /// Appends a request; false if there is no room, and then nothing has changed.
@@ -47,9 +55,22 @@ impl SpanQueue {
         let Some(block) = self.blocks.pop_front() else { return Ok(None) };
         self.n_bytes -= block.compressed.len();
         self.n_spans -= u64::from(block.n_spans);
-        let request = lz4_flex::decompress_size_prepended(&block.compressed)
-            .context("a queued request is corrupt: memory was overwritten")?;
-        Ok(Some(Bytes::from(request)))
+        let corrupt = "a queued request is corrupt: memory was overwritten";
+        let (n_bytes, compressed) =
+            lz4_flex::block::uncompressed_size(&block.compressed).context(corrupt)?;
+        let mut request = std::mem::take(&mut self.spare);
+        request.resize(n_bytes, 0);
+        let n_read = lz4_flex::block::decompress_into(compressed, &mut request).context(corrupt)?;
+        ensure!(n_read == n_bytes, corrupt);
+        Ok(Some(request.freeze()))
+    }
+
+    /// Takes back a request that is no longer needed, so that its memory serves the next one. If
+    /// somebody else still holds it, nothing happens.
+    pub fn recycle(&mut self, request: Bytes) {
+        if let Ok(request) = request.try_into_mut() {
+            self.spare = request;
+        }
     }
 
     /// Compressed bytes held.
@@ -81,7 +102,9 @@ mod tests {
         }
         assert_eq!(queue.n_spans(), 20);
         for request in &requests {
-            assert_eq!(queue.pop().unwrap().unwrap(), request[..]);
+            let popped = queue.pop().unwrap().unwrap();
+            assert_eq!(popped, request[..]);
+            queue.recycle(popped);
         }
         assert_eq!((queue.n_bytes(), queue.n_spans()), (0, 0));
         assert!(queue.pop().unwrap().is_none());

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::core::{Core, RulesId};
 use super::fanout::Fanout;
 use super::remote::compile_subscribed;
+use super::spares::Spares;
 use crate::clock::Clock;
 use crate::telemetry::metrics::{Metrics, ReceiverLabels};
 
@@ -47,6 +48,7 @@ pub struct Work {
 #[derive(Debug)]
 pub struct Queue {
     work: mpsc::Sender<Work>,
+    spares: Arc<Spares>,
     metrics: Metrics,
 }
 
@@ -67,10 +69,10 @@ pub struct Worker {
     pub revision: u64,
 }
 
-/// Both ends of the queue.
-pub fn queue(metrics: Metrics) -> (Arc<Queue>, mpsc::Receiver<Work>) {
+/// Both ends of the queue in front of a core with these spares.
+pub fn queue(spares: &Arc<Spares>, metrics: Metrics) -> (Arc<Queue>, mpsc::Receiver<Work>) {
     let (work, receiver) = mpsc::channel(QUEUE_REQUESTS);
-    (Arc::new(Queue { work, metrics }), receiver)
+    (Arc::new(Queue { work, spares: Arc::clone(spares), metrics }), receiver)
 }
 
 impl Ingest for Queue {
@@ -85,6 +87,10 @@ impl Ingest for Queue {
             sent.map_err(|_| Overloaded { retry_after: RETRY_AFTER })
         }
         .boxed()
+    }
+
+    fn spare(&self) -> Batch {
+        self.spares.take()
     }
 
     fn record(&self, event: ReceiverEvent) {
@@ -128,7 +134,8 @@ impl Worker {
                         self.core.batch(batch, self.clock.now(), &mut sampled);
                         drop(charge);
                     }
-                    self.fanout.sampled(&mut sampled, self.core.sites(), self.clock.now());
+                    self.fanout.sampled(&sampled, self.core.sites(), self.clock.now());
+                    self.core.recycle(&mut sampled);
                 }
                 _ = tick.tick() => {
                     let now = self.clock.now();
@@ -176,6 +183,7 @@ impl Worker {
 
     fn hand_on(&mut self, sampled: &mut Vec<SampledSpan>, now: Timestamp) {
         self.fanout.sampled(sampled, self.core.sites(), now);
+        self.core.recycle(sampled);
         let fanout = &mut self.fanout;
         self.core.counted(|counted| fanout.counted(&counted));
     }

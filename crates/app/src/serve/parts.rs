@@ -175,8 +175,8 @@ impl Parts<'_> {
         };
         let state = Arc::clone(self.state);
         let show = Box::new(move |core: &Core, now, last| state.show(core, now, last));
+        let (queue, work) = queue(core.spares(), self.state.metrics.clone());
         let worker = Worker { core, clock: self.clock, fanout, show, revision: 0 };
-        let (queue, work) = queue(self.state.metrics.clone());
         self.stages.push(("worker", tokio::spawn(on_own_thread(worker, work)?)));
         Ok(queue)
     }

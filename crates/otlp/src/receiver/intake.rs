@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::admission::{Admission, Charge};
-use crate::decode::{Decoded, decode, decoded_cost};
+use crate::decode::{Decoded, decode_into, decoded_cost};
+use crate::error::DecodeError;
 use crate::json::json_to_protobuf;
 use crate::receiver::config::Config;
 use crate::receiver::inflate::{Inflater, STEP_BYTES};
@@ -197,7 +198,13 @@ impl Intake {
             let cost = self.run(move || decoded_cost(&request, &limits), true).await??;
             self.pay(charge, cost).await?;
         }
-        Ok(self.run(move || decode(bytes, &limits), is_large).await??)
+        let mut batch = self.ingest.spare();
+        let decode = move || {
+            let report = decode_into(bytes, &limits, &mut batch)?;
+            batch.fit();
+            Ok::<_, DecodeError>(Decoded { batch, report })
+        };
+        Ok(self.run(decode, is_large).await??)
     }
 
     /// Runs a job here, or elsewhere if it `is_large`.

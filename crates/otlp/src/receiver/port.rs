@@ -23,6 +23,11 @@ pub trait Ingest: Send + Sync {
         charge: Charge,
     ) -> BoxFuture<'_, Result<(), Overloaded>>;
 
+    /// An empty batch whose tables a request may be decoded into, if there is a used one.
+    fn spare(&self) -> Batch {
+        Batch::default()
+    }
+
     /// Counts something. Called from the threads that serve connections: must not block.
     fn record(&self, event: ReceiverEvent);
 

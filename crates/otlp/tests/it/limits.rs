@@ -175,6 +175,6 @@ fn messages_in_pieces_are_joined() {
     assert_eq!(batch.service(&batch.spans[0]), "cart");
     assert!(batch.bytes.starts_with(&request) && batch.bytes.len() > request.len());
     assert!(decoded.report.cost_bytes >= batch.heap_bytes());
-    let limits = Limits { decoded_cost_bytes: batch.heap_bytes() - 1, ..Limits::default() };
+    let limits = Limits { decoded_cost_bytes: batch.bytes.len() as u64, ..Limits::default() };
     assert!(decode(request, &limits).unwrap_err().is_oversize());
 }

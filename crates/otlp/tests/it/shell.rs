@@ -73,7 +73,7 @@ pub(crate) struct Notes {
     pub(crate) mood: Mutex<Mood>,
     pub(crate) batches: Mutex<Vec<(Batch, RequestMeta)>>,
     pub(crate) events: Mutex<Vec<ReceiverEvent>>,
-    charges: Mutex<Vec<Charge>>,
+    pub(crate) charges: Mutex<Vec<Charge>>,
 }
 
 impl Ingest for Notes {
