@@ -1,10 +1,11 @@
 //! The command line: what can be said, and which function answers.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod archive;
 pub mod bench;
 pub mod config;
 pub mod decisions;
@@ -30,9 +31,17 @@ pub struct Cli {
 /// Options every command takes.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Format of what goes to stdout.
-    #[arg(short, long, global = true, env = "SPANWISE_OUTPUT", default_value = "text")]
-    pub output: Format,
+    /// Format of what goes to stdout (text or json), and, for commands that write one, the file.
+    /// Both can be given.
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "SPANWISE_OUTPUT",
+        value_name = "text|json|FILE",
+        default_value = "text"
+    )]
+    pub output: Vec<String>,
     /// Filter of log lines, such as `info` or `spanwise=debug`.
     #[arg(long, global = true, env = "SPANWISE_LOG", default_value = "info")]
     pub log_level: String,
@@ -51,6 +60,34 @@ pub enum Format {
     Text,
     /// One JSON document.
     Json,
+}
+
+impl Global {
+    /// The last format that was given.
+    pub fn format(&self) -> Format {
+        let formats = self.output.iter().filter_map(|word| Format::from_str(word, false).ok());
+        formats.last().unwrap_or(Format::Text)
+    }
+
+    /// The last word that is no format.
+    pub fn file(&self) -> Option<&Path> {
+        let is_file = |word: &&String| Format::from_str(word, false).is_err();
+        self.output.iter().rfind(is_file).map(Path::new)
+    }
+}
+
+impl Cli {
+    /// What is wrong with `-o`, if something is: a file for a command that writes none.
+    pub fn misplaced_output(&self) -> Option<String> {
+        let file = self.global.file()?;
+        match &self.command {
+            Command::Archive(command) if archive::takes_file(command) => None,
+            _ => Some(format!(
+                "`{}` is no output format\n  fix: give -o text or -o json",
+                file.display()
+            )),
+        }
+    }
 }
 
 /// Format of log lines.
@@ -93,6 +130,9 @@ pub enum Command {
     /// Measure quality on labelled spans.
     #[command(subcommand)]
     Eval(EvalCommand),
+    /// Compress traces into archives, and bring them back.
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
     /// Measure speed and memory.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -246,6 +286,11 @@ pub enum EvalCommand {
     Spans(eval::SpansArgs),
     /// Plant shocks into quiet spans: Table II of the SCALE paper, re-enacted.
     Shocks(eval::ShocksArgs),
+    /// Compare archives with samples of traces: bytes, time and fidelity.
+    #[command(
+        after_help = "Examples:\n  spanwise eval archive shop.otlp.pb.zst\n  spanwise eval archive shop.otlp.pb.zst --models l3 --baselines head:5 --codecs gzip,zstd -o json"
+    )]
+    Archive(eval::ArchiveArgs),
 }
 
 /// Measure speed and memory.

@@ -8,6 +8,7 @@ pub mod exit;
 mod http_client;
 pub mod persist;
 pub mod pipeline;
+mod resources;
 pub mod rules_test;
 pub mod serve;
 pub mod telemetry;
@@ -31,6 +32,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let output = Output::new(&cli.global);
+    if let Some(problem) = cli.misplaced_output() {
+        output.note(&format!("error: {problem}"));
+        return FAILED;
+    }
     let is_json = cli.global.log_format == LogFormat::Json;
     let started = telemetry::start(&cli.global.log_level, is_json);
     match started.and_then(|()| dispatch(&cli, &output)) {
@@ -55,6 +60,8 @@ fn dispatch(cli: &Cli, output: &Output) -> anyhow::Result<Exit> {
         Command::Explain(args) => cli::decisions::explain_target(args, output),
         Command::Eval(EvalCommand::Spans(args)) => cli::eval::spans(args, output).map(|()| OK),
         Command::Eval(EvalCommand::Shocks(args)) => cli::eval::shocks(args, output).map(|()| OK),
+        Command::Eval(EvalCommand::Archive(args)) => cli::eval::archive(args, output).map(|()| OK),
+        Command::Archive(command) => cli::archive::run(command, output),
         Command::Bench(command) => {
             match command {
                 BenchCommand::Hst(args) => cli::bench::hst(args, output),

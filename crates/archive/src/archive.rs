@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::container::{Container, Header, Level, Tag};
 use crate::error::Error;
+use crate::fidelity::Fidelity;
 use crate::limits::Limits;
 use crate::lossless;
 
@@ -57,6 +58,19 @@ impl Archive {
             archive_id: container.archive_id(),
             n_bytes: container.n_bytes(),
             sections: container.table().map(section).collect(),
+        }
+    }
+
+    /// The score of the file against the window it was made from, as the compressor found it; `None`
+    /// if it stored none.
+    ///
+    /// # Errors
+    /// The section is damaged.
+    pub fn fidelity(&self) -> Result<Option<Fidelity>, Error> {
+        let Some((_, bytes)) = self.container.section(Tag::FIDELITY)? else { return Ok(None) };
+        match Fidelity::decode(&bytes) {
+            Some(fidelity) => Ok(Some(fidelity)),
+            None => Err(Error::corrupt(Tag::FIDELITY, 0, "no list of figures")),
         }
     }
 

@@ -89,6 +89,9 @@ pub enum Metric {
     CorrMaeMedian,
     /// [`Metric::CorrMae`] over edges with 2,000 real pairs or more.
     CorrMaeCommon,
+    /// [`Metric::CorrMae`] with r = 0 for edges of which the other side has 300 pairs or fewer: hard
+    /// on small samples, which are not scaled.
+    CorrMaeRareZero,
     /// [`Metric::P95MinuteRel`] by the name of the second span instead of the entry's.
     P95MinuteRelSecond,
     /// Mean relative error of the 95th percentile of span durations by (service, minute).

@@ -6,7 +6,7 @@
 mod build;
 mod columns;
 mod intern;
-mod wire;
+pub(crate) mod wire;
 
 use spanwise_otlp::DecodeError;
 

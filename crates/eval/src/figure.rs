@@ -33,8 +33,17 @@ impl Figure {
         Self { is_count: true, ..figure }
     }
 
+    /// The mean alone.
+    #[must_use]
+    pub const fn without_se(self) -> Self {
+        Self { se: None, ..self }
+    }
+
     /// Writes the mean under `name` and, over several runs, its standard error under `name_se`.
-    pub(crate) fn write<M: SerializeMap>(self, map: &mut M, name: &str) -> Result<(), M::Error> {
+    ///
+    /// # Errors
+    /// The map refuses an entry.
+    pub fn write<M: SerializeMap>(self, map: &mut M, name: &str) -> Result<(), M::Error> {
         match self.mean {
             Some(mean) if self.is_count && mean.fract().abs() < f64::EPSILON => {
                 map.serialize_entry(name, &(mean as u64))?;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+mod archive;
 mod input;
 mod shocks;
 mod spans;
 
+pub use archive::{ArchiveArgs, run as archive};
 pub use shocks::run as shocks;
 pub use spans::run as spans;
 

@@ -1,6 +1,7 @@
 //! Where results and notes go: data to stdout, the rest to stderr, progress only on a terminal.
 
 use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,13 +14,23 @@ use super::{Format, Global};
 pub struct Output {
     /// Format of what goes to stdout.
     pub format: Format,
+    file: Option<PathBuf>,
     progress: bool,
 }
 
 impl Output {
     /// The output of a command.
     pub fn new(global: &Global) -> Self {
-        Self { format: global.output, progress: !global.no_progress }
+        Self {
+            format: global.format(),
+            file: global.file().map(Path::to_owned),
+            progress: !global.no_progress,
+        }
+    }
+
+    /// The file to write that `-o` names.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Prints one JSON document, or the text of `render`.

@@ -139,7 +139,7 @@ fn common_keys(view: &View, spans: &[usize]) -> Vec<u32> {
     let mut columns: FxHashMap<u32, Column> = FxHashMap::default();
     let mut order = Vec::new();
     for span in spans {
-        for (key, value) in view.attributes(*span) {
+        for (key, value) in view.columns(*span) {
             let column = columns.entry(key).or_insert_with(|| {
                 order.push(key);
                 Column::default()
@@ -170,7 +170,7 @@ fn table(view: &View, spans: &[usize], keys: &[u32]) -> Table {
     let at: FxHashMap<u32, usize> = keys.iter().enumerate().map(|(at, key)| (*key, at)).collect();
     let mut values = vec![NONE; spans.len() * keys.len()];
     for (row, span) in spans.iter().enumerate() {
-        for (key, value) in view.attributes(*span) {
+        for (key, value) in view.columns(*span) {
             if let Some(column) = at.get(&key) {
                 values[row * keys.len() + column] = value;
             }

@@ -6,8 +6,8 @@ use spanwise_otlp::RequestBuilder;
 use super::*;
 use crate::traces::Builder;
 
-/// Differences below this are rounding.
-const TOLERANCE: f64 = 1e-9;
+/// Scores are rounded to 24 bits.
+const TOLERANCE: f64 = 1e-7;
 const MINUTE_NS: u64 = 60_000_000_000;
 const BEGIN_NS: u64 = 1_763_800_200_000_000_000;
 

@@ -36,6 +36,7 @@ pub(super) struct Timing {
     corr_mae: Option<f64>,
     corr_mae_median: Option<f64>,
     corr_mae_common: Option<f64>,
+    corr_mae_rare_zero: Option<f64>,
 }
 
 impl Timing {
@@ -55,6 +56,7 @@ impl Timing {
             Metric::CorrMae => self.corr_mae,
             Metric::CorrMaeMedian => self.corr_mae_median,
             Metric::CorrMaeCommon => self.corr_mae_common,
+            Metric::CorrMaeRareZero => self.corr_mae_rare_zero,
             _ => None,
         }
     }
@@ -206,10 +208,13 @@ fn correlations(sides: &Sides<'_>, timing: &mut Timing) {
     });
     let mut edges: Vec<_> = real.iter().filter(|(_, pairs)| pairs.n() > EDGE_SPANS_MIN).collect();
     edges.sort_unstable_by_key(|(edge, _)| **edge);
-    let (mut all, mut common) = (Vec::new(), Vec::new());
+    let (mut all, mut common, mut rare_as_zero) = (Vec::new(), Vec::new(), Vec::new());
     for (edge, pairs) in edges {
-        let error = (pairs.r() - other.get(edge).copied().unwrap_or_default().r()).abs();
+        let found = other.get(edge).copied().unwrap_or_default();
+        let error = (pairs.r() - found.r()).abs();
         all.push(error);
+        let is_rare = found.n() <= EDGE_SPANS_MIN;
+        rare_as_zero.push(if is_rare { pairs.r().abs() } else { error });
         if pairs.n() >= COMMON_SPANS_MIN as u64 {
             common.push(error);
         }
@@ -217,4 +222,5 @@ fn correlations(sides: &Sides<'_>, timing: &mut Timing) {
     timing.corr_mae = mean(&all);
     timing.corr_mae_median = median(&all);
     timing.corr_mae_common = mean(&common);
+    timing.corr_mae_rare_zero = mean(&rare_as_zero);
 }

@@ -71,6 +71,16 @@ impl Vocabulary {
         self.text(&tagged)
     }
 
+    /// The number of a resource, whatever the order of its attributes.
+    fn resource(&mut self, attributes: &[(u32, u32)]) -> u32 {
+        let mut sorted = attributes.to_vec();
+        sorted.sort_unstable();
+        let number = |(key, value): (u32, u32)| u64::from(key) << 32 | u64::from(value);
+        let bytes: Vec<u8> =
+            sorted.into_iter().flat_map(|pair| number(pair).to_le_bytes()).collect();
+        self.text(&bytes)
+    }
+
     /// The number of a value; values of different types differ.
     fn value(&mut self, values: &Values, id: u32) -> u32 {
         let mut tagged = Vec::new();
@@ -149,6 +159,8 @@ pub(super) struct View {
     pod: Vec<u32>,
     /// Attributes of each resource.
     pods: Vec<Vec<(u32, u32)>>,
+    /// Each resource as a whole, as one value.
+    resources: Vec<u32>,
     attribute_begins: Vec<u32>,
     /// Attributes of the spans, one span after the other.
     attributes: Vec<(u32, u32)>,
@@ -166,6 +178,7 @@ impl View {
             })
             .collect();
         let mut view = Self { pods: pods(traces, words), ..Self::default() };
+        view.resources = view.pods.iter().map(|pod| words.resource(pod)).collect();
         view.begins.clone_from(&traces.offsets);
         if view.begins.is_empty() {
             view.begins.push(0);
@@ -241,11 +254,22 @@ impl View {
         (self.end_us[span] - self.start_us[span]).max(0) as f64
     }
 
+    /// Keys and values of the span itself.
+    pub(super) fn own_attributes(&self, span: usize) -> &[(u32, u32)] {
+        let begin = self.attribute_begins[span] as usize;
+        &self.attributes[begin..self.attribute_begins[span + 1] as usize]
+    }
+
     /// Keys and values of a span's resource and of the span itself.
     pub(super) fn attributes(&self, span: usize) -> impl Iterator<Item = (u32, u32)> {
-        let begin = self.attribute_begins[span] as usize;
-        let own = &self.attributes[begin..self.attribute_begins[span + 1] as usize];
-        self.pods[self.pod[span] as usize].iter().chain(own).copied()
+        let of_resource = &self.pods[self.pod[span] as usize];
+        of_resource.iter().chain(self.own_attributes(span)).copied()
+    }
+
+    /// Keys and values of a span, with its whole resource as one column (key [`NONE`]).
+    pub(super) fn columns(&self, span: usize) -> impl Iterator<Item = (u32, u32)> {
+        let resource = (NONE, self.resources[self.pod[span] as usize]);
+        std::iter::once(resource).chain(self.own_attributes(span).iter().copied())
     }
 
     /// The entry spans of a trace, by structure: its root, and the root's child where the root does
