@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 use spanwise_model::Timestamp;
 
 use super::budget::Unit;
-use super::lane::{Allotment, Lane, ordered};
+use super::lane::{Allotment, Lane, Pace, ordered};
 use super::ledger::{Accrued, Cost, Ledger};
 use super::reserve::{Draw, Held, N_LANES, Reserve};
 use super::threshold;
@@ -98,6 +98,7 @@ pub(super) struct Desk {
     next_ticket: u64,
     /// The budget as a share of all, as of the last trace.
     pub(super) share: f64,
+    pace: Pace,
     horizon: u64,
     horizon_ns: u64,
     /// No credit crosses horizons, and therefore no trace either.
@@ -131,6 +132,7 @@ impl Desk {
             reserve: Reserve::default(),
             next_ticket: 0,
             share: 0.0,
+            pace: Pace::default(),
             horizon: 0,
             horizon_ns: bound.horizon_ns,
             is_strict: bound.carry_ns == 0,
@@ -159,6 +161,7 @@ impl Desk {
         self.advance(case.now, settled);
         self.counters.n_seen += 1;
         let accrued = self.ledger.see(case.cost, case.tenant, case.now);
+        self.pace.count(accrued.units, case.now);
         self.accrue(accrued);
         self.pay_debts(case.now, settled);
         let verdict = self.decide(opinion, case, settled);
@@ -227,7 +230,7 @@ impl Desk {
             let bits = opinion.claims[idx].map_or(f32::NEG_INFINITY, |claim| claim.bits);
             let tail = lane.judge(bits, case.lot, case.now);
             let Some(claim) = opinion.claims[idx] else { continue };
-            let is_kept = f64::from(tail.drawn) <= lane.threshold(self.share)
+            let is_kept = f64::from(tail.drawn) <= lane.threshold(self.share, self.pace.units())
                 && lane.allotment.credit() >= units
                 && !self.yields(idx, claim);
             if is_kept && self.ledger.pay(case.cost, case.tenant, case.now) {
@@ -451,13 +454,14 @@ impl Desk {
         Some(other.unwrap_or(top))
     }
 
+    /// Whether a trace that waits passes a lane's threshold and fits its budget.
     fn passes(&self, idx: usize, slot: u32) -> bool {
         let lane = &self.lanes[idx];
         let Some(held) = self.reserve.get(slot) else { return false };
         let Some(claim) = held.claims[idx] else { return false };
         let tail = lane.tail(claim.bits, held.lot);
         lane.allotment.credit() >= self.units(held.cost)
-            && f64::from(tail.drawn) <= lane.threshold(self.share)
+            && f64::from(tail.drawn) <= lane.threshold(self.share, self.pace.units())
     }
 
     fn promote_one(

@@ -12,8 +12,14 @@ use crate::tail::{Tail, Tails};
 
 /// Traces whose tail is up to so many times the threshold may wait for budget.
 const CANDIDATE_FACTOR: f64 = 4.0;
-/// How far the threshold follows debt and savings.
+/// The threshold without savings, as a part of the nominal one, and at most.
 const G: (f64, f64) = (0.5, 2.0);
+/// Savings at which the threshold is the nominal one: what this much time brings in, or this many
+/// traces if that is more. An incident of minutes finds something to be kept from.
+const SAVINGS_NS: u64 = 900 * 1_000_000_000;
+const SAVINGS_TRACES: f64 = 3500.0;
+/// Savings are never smaller than what so many traces bring in.
+const SAVINGS_MIN: f64 = 2.0;
 /// Share of a lane's keeps that one source (a call site, a word) may have while others wait.
 pub(super) const SOURCE_SHARE: f32 = 0.25;
 /// Keeps after which the memory of sources has halved.
@@ -26,6 +32,14 @@ const N_SOURCES_MAX: usize = 1024;
 pub(super) struct Allotment {
     pub(super) given: f64,
     pub(super) spent: f64,
+}
+
+/// How much budget comes in of late.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    by_time: f64,
+    by_traces: f64,
+    last: Timestamp,
 }
 
 /// A lane whose keeps are decided by a score.
@@ -54,9 +68,23 @@ impl Allotment {
         self.given - self.spent
     }
 
-    /// The factor on the threshold: above 1 with savings, below 1 in debt.
-    fn g(self) -> f64 {
-        (1.0 + 2.0 * self.credit() / self.given.max(1.0)).clamp(G.0, G.1)
+    /// The factor on the threshold: 1/2 with nothing saved, 1 with the usual savings.
+    fn g(self, usual: f64) -> f64 {
+        (G.0 + (1.0 - G.0) * self.credit() / usual).clamp(G.0, G.1)
+    }
+}
+
+impl Pace {
+    pub(super) fn count(&mut self, units: f64, now: Timestamp) {
+        let passed = now.since(self.last).min(SAVINGS_NS) as f64 / SAVINGS_NS as f64;
+        self.last = self.last.max(now);
+        self.by_time = self.by_time * (1.0 - passed) + units;
+        self.by_traces = self.by_traces * (1.0 - 1.0 / SAVINGS_TRACES) + units;
+    }
+
+    /// What the usual savings come to.
+    pub(super) fn units(self) -> f64 {
+        self.by_time.max(self.by_traces)
     }
 }
 
@@ -82,9 +110,10 @@ impl Lane {
         self.tails.peek(bits, lot)
     }
 
-    /// The greatest tail that is kept, when the budget is this share of all.
-    pub(super) fn threshold(&self, share: f64) -> f64 {
-        self.weight * share * self.allotment.g()
+    /// The greatest tail that is kept, when the budget is this share of all and `pace` is what all
+    /// lanes together usually save.
+    pub(super) fn threshold(&self, share: f64, pace: f64) -> f64 {
+        self.weight * share * self.allotment.g(self.weight * pace + SAVINGS_MIN)
     }
 
     /// Whether a tail may wait for budget.

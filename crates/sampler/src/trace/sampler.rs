@@ -70,12 +70,11 @@ impl TraceSampler {
     pub fn new(config: Config, ledger: Ledger) -> Result<Self, Error> {
         config.validate()?;
         let desk = Desk::new(ledger, used(config.algorithm), config.waiting);
-        let structure = Structure::new(config.algorithm == Algorithm::Structure);
         Ok(Self {
             config,
             desk,
             words: Words::new(),
-            structure,
+            structure: Structure::new(),
             shares: Shares::default(),
             n_known: 0,
         })
@@ -86,7 +85,7 @@ impl TraceSampler {
         let case = case(subject, now);
         let opinion = self.opinion(subject, &case);
         self.desk.learn(&opinion, &case);
-        self.end(&opinion);
+        self.end(subject, &opinion);
     }
 
     /// Decides on a trace, then learns it. `now` does not go backwards. Traces that were held
@@ -106,7 +105,7 @@ impl TraceSampler {
             opinion.probability = self.desk.share;
         }
         let verdict = self.desk.judge(&opinion, &case, settled);
-        self.end(&learned);
+        self.end(subject, &learned);
         verdict
     }
 
@@ -161,8 +160,10 @@ impl TraceSampler {
     }
 
     /// Learns the trace at hand and sets the weights for the next.
-    fn end(&mut self, opinion: &Opinion) {
-        self.words.learn();
+    fn end(&mut self, subject: &Subject<'_>, opinion: &Opinion) {
+        if self.has_words() {
+            self.words.learn(subject.trace);
+        }
         self.n_known += 1;
         if self.config.algorithm == Algorithm::Hybrid {
             self.shares.count(opinion);
@@ -171,6 +172,11 @@ impl TraceSampler {
         if self.n_known >= N_UNKNOWN && is_due {
             self.weigh();
         }
+    }
+
+    const fn has_words(&self) -> bool {
+        let algorithm = self.config.algorithm;
+        matches!(algorithm, Algorithm::Hybrid | Algorithm::Structure | Algorithm::SampleHst)
     }
 
     fn weigh(&mut self) {

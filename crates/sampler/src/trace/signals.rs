@@ -25,48 +25,45 @@ pub(super) fn latency(trace: &ClosedTrace, scores: &[CloseScores]) -> Option<Cla
     (best.bits > f32::NEG_INFINITY).then_some(best)
 }
 
-/// How rare the rarest word of each kind is among those of other traces.
+/// How unusually a trace is built: its rarest word about calls, and a part of what its shape says.
 ///
-/// Kinds differ in variety: where every fifth trace has a shape of its own, a new shape says little,
-/// and a new call site much. So each kind has its own tail, and kinds compare by probability.
+/// How much a rare shape says depends on how many shapes there are: where every fifth trace has one
+/// of its own, a new one says little. So a shape counts by its tail among other traces' shapes, and
+/// in part only: enough to tell apart what the words say alike.
 #[derive(Clone, Debug)]
 pub(super) struct Structure {
-    kinds: [Tails; WordKind::ALL.len()],
-    /// Whether failures belong to structure; they have a lane of their own otherwise.
-    has_errors: bool,
+    shapes: Tails,
 }
 
+/// Part of a shape's tail, in bits, that adds to the rarest word.
+const SHAPE_PART: f32 = 0.35;
+
 impl Structure {
-    pub(super) fn new(has_errors: bool) -> Self {
-        Self { kinds: std::array::from_fn(|_| Tails::new()), has_errors }
+    pub(super) fn new() -> Self {
+        Self { shapes: Tails::new() }
     }
 
-    /// Judges the trace whose words were read last, and remembers it.
+    /// Judges the trace whose words were read last, and remembers its shape.
     pub(super) fn judge(&mut self, words: &Words, lot: f32, now: Timestamp) -> Option<Claim> {
-        let mut rarest = [Claim::NONE; WordKind::ALL.len()];
+        let mut best: Option<Claim> = None;
+        let mut shape = 0.0;
         for found in words.bag() {
-            let best = &mut rarest[(found.word.hash & 7) as usize];
-            if found.bits > best.bits {
-                *best = Claim { bits: found.bits, source: found.word.hash, site: found.word.site };
+            match WordKind::of(found.word.hash) {
+                Some(WordKind::Callees | WordKind::Repeats) => {
+                    let bits = words.bits(found);
+                    if best.is_none_or(|best| bits > best.bits) {
+                        let (source, site) = (found.word.hash, found.word.site);
+                        best = Some(Claim { bits, source, site });
+                    }
+                }
+                Some(WordKind::Shape) => {
+                    let tail = self.shapes.judge(words.bits(found), lot, now);
+                    shape = -log2(tail.share.max(1e-9));
+                }
+                _ => {}
             }
         }
-        let mut best = Claim::NONE;
-        for ((kind, claim), tails) in WordKind::ALL.iter().zip(rarest).zip(&mut self.kinds) {
-            let counts = match kind {
-                WordKind::Slow => false,
-                WordKind::Error => self.has_errors,
-                _ => true,
-            };
-            if !counts {
-                continue;
-            }
-            let tail = tails.judge(claim.bits, lot, now);
-            let bits = -log2(tail.share.max(1e-6));
-            if bits > best.bits && claim.bits > f32::NEG_INFINITY {
-                best = Claim { bits, ..claim };
-            }
-        }
-        (best.bits > f32::NEG_INFINITY).then_some(best)
+        best.map(|best| Claim { bits: best.bits + SHAPE_PART * shape, ..best })
     }
 }
 

@@ -1,13 +1,14 @@
 //! The bag of words of a trace, and how rare each word is.
 //!
-//! A word is a small fact about how a trace is built: a call site is in it, a call site failed, a
-//! span has these distinct callees, calls that one so many times, the root is this and the trace so
-//! large. How often a word occurs is its *document frequency* df: traces that have it, fading by
-//! 0.9998 a trace (one growing unit instead of touching every entry). The rarity of a trace is that
-//! of its rarest word, log2((N + 1) / (df + 1/2)) bits with N the faded number of traces.
+//! A word is a small fact about how a trace is built: a span has these distinct callees, one calls
+//! another so many times, a call site failed, who calls whom is this all in all. How often a word
+//! occurs is its *document frequency* df: traces that have it, fading by 0.9998 a trace (one growing
+//! unit instead of touching every entry). Its rarity is log2((N + 1) / (df + 1/2)) bits, with N the
+//! faded number of traces.
 //!
-//! Fragments (no root at the close) have no words about callees and size: what is missing from them
-//! may only be late.
+//! Fragments (no root at the close) have no words about callees and shape: what is missing from
+//! them may only be late. Call sites count by the number of their site, not by name: words mean
+//! nothing in another process.
 
 use rustc_hash::FxHashMap;
 use spanwise_model::{CallSiteId, ClosedSpan, ClosedTrace, StatusCode};
@@ -20,27 +21,25 @@ const KEPT: f64 = 0.9998;
 const N_WORDS_MAX: usize = 65_536;
 /// The unit is brought back to 1 when it has grown so far.
 const UNIT_MAX: f64 = 1e60;
+/// No entry is known.
+const NONE: u32 = u32::MAX;
 
 /// What kind of fact a word is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WordKind {
-    /// A call site occurs.
-    Site,
-    /// A span of it failed.
-    Error,
-    /// A span of it was slow.
-    Slow,
     /// Its distinct callees.
     Callees,
     /// How often it calls one callee, in powers of two.
     Repeats,
-    /// What the root is and how large the trace, in half powers of two.
-    Entry,
     /// Who calls whom how often, all of it.
     Shape,
+    /// A span of it failed.
+    Error,
+    /// A span of it was slow, to one of a few degrees.
+    Slow,
 }
 
-/// A word, by its hash and what it says.
+/// A word: its hash and the call site it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) hash: u64,
@@ -52,11 +51,13 @@ pub(super) struct Word {
 pub(super) struct Words {
     idx: FxHashMap<u64, u32>,
     entries: Vec<Entry>,
+    /// By call site: entry of the word that it calls nobody, traces that have the site.
+    sites: Vec<Site>,
     /// Faded number of traces, and what one trace counts now.
     total: f64,
     unit: f64,
     n_traces: u64,
-    /// Words of the trace at hand: entry and count.
+    /// Words of the trace at hand.
     bag: Vec<Found>,
     pairs: Vec<u64>,
     is_parent: Vec<bool>,
@@ -71,27 +72,26 @@ struct Entry {
     place: u32,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Site {
+    leaf: u32,
+    stamp: u64,
+    frequency: f64,
+}
+
 /// A word of the trace at hand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) word: Word,
     entry: u32,
     pub(super) count: u32,
-    /// log2((N + 1) / (df + 1/2)) before this trace.
-    pub(super) bits: f32,
+    /// Document frequency before this trace, in units.
+    frequency: f64,
 }
 
 impl WordKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::Site,
-        Self::Error,
-        Self::Slow,
-        Self::Callees,
-        Self::Repeats,
-        Self::Entry,
-        Self::Shape,
-    ];
+    pub const ALL: [Self; 5] = [Self::Callees, Self::Repeats, Self::Shape, Self::Error, Self::Slow];
 
     /// The kind of a word by its hash.
     pub fn of(hash: u64) -> Option<Self> {
@@ -101,13 +101,11 @@ impl WordKind {
     /// Lower-case name.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Site => "site",
-            Self::Error => "error",
-            Self::Slow => "slow",
             Self::Callees => "callees",
             Self::Repeats => "repeats",
-            Self::Entry => "entry",
             Self::Shape => "shape",
+            Self::Error => "error",
+            Self::Slow => "slow",
         }
     }
 }
@@ -115,7 +113,7 @@ impl WordKind {
 impl Word {
     /// The last three bits of the hash name the kind.
     fn new(kind: WordKind, site: CallSiteId, rest: u64) -> Self {
-        let hash = scattered(scattered(u64::from(site.0) << 3 | kind as u64).wrapping_add(rest));
+        let hash = scattered((u64::from(site.0) << 3 | kind as u64) ^ rest.wrapping_mul(SPREAD));
         Self { hash: hash & !7 | kind as u64, site }
     }
 }
@@ -125,6 +123,7 @@ impl Words {
         Self {
             idx: FxHashMap::default(),
             entries: Vec::new(),
+            sites: Vec::new(),
             total: 0.0,
             unit: 1.0,
             n_traces: 0,
@@ -135,28 +134,22 @@ impl Words {
     }
 
     /// Reads the words of a trace; they stay until the next call. Nothing is learned of them.
-    pub(super) fn read(&mut self, trace: &ClosedTrace) -> &[Found] {
+    pub(super) fn read(&mut self, trace: &ClosedTrace) {
         self.bag.clear();
         self.n_traces += 1;
         if self.entries.len() >= N_WORDS_MAX {
             self.forget_rare();
         }
+        let shape = self.read_calls(&trace.spans, trace.has_root);
+        if let Some(root) = trace.spans.iter().find(|span| span.head().is_root()) {
+            self.add(Word::new(WordKind::Shape, root.head().site, shape));
+        }
         for span in &trace.spans {
             let head = span.head();
-            self.add(Word::new(WordKind::Site, head.site, 0));
             if head.status == StatusCode::Error {
                 self.add(Word::new(WordKind::Error, head.site, 0));
             }
         }
-        let shape = self.read_calls(&trace.spans, trace.has_root);
-        if trace.has_root
-            && let Some(root) = trace.spans.iter().find(|span| span.head().is_root())
-        {
-            let (size, site) = ((2.0 * log2(trace.spans.len() as f32)) as u64, root.head().site);
-            self.add(Word::new(WordKind::Entry, site, 1 + size));
-            self.add(Word::new(WordKind::Shape, site, shape));
-        }
-        &self.bag
     }
 
     /// Adds a word that says that a call site was slow, to one of a few degrees.
@@ -169,36 +162,38 @@ impl Words {
         &self.bag
     }
 
+    /// How rare a word of the trace at hand was before it, in bits.
+    pub(super) fn bits(&self, found: &Found) -> f32 {
+        log2(((self.total + self.unit) / (found.frequency + 0.5 * self.unit)) as f32)
+    }
+
     /// Counts the trace at hand.
-    pub(super) fn learn(&mut self) {
+    pub(super) fn learn(&mut self, trace: &ClosedTrace) {
         self.unit /= KEPT;
         self.total += self.unit;
         for found in &self.bag {
             self.entries[found.entry as usize].frequency += self.unit;
         }
-        if self.unit > UNIT_MAX {
-            let unit = self.unit;
-            for entry in &mut self.entries {
-                entry.frequency /= unit;
+        for span in &trace.spans {
+            let (stamp, unit) = (self.n_traces, self.unit);
+            if let Some(site) = self.site(span.head().site)
+                && site.stamp != stamp
+            {
+                site.stamp = stamp;
+                site.frequency += unit;
             }
-            (self.total, self.unit) = (self.total / unit, 1.0);
         }
-    }
-
-    /// Traces that have been read.
-    pub(super) fn n_traces(&self) -> u64 {
-        self.n_traces
+        if self.unit > UNIT_MAX {
+            self.rescale();
+        }
     }
 
     /// How rare failures of a call site are among the traces that have it, in bits.
     pub(super) fn error_bits(&self, site: CallSiteId) -> f32 {
-        let frequency = |kind| {
-            let idx = self.idx.get(&Word::new(kind, site, 0).hash)?;
-            Some(self.entries[*idx as usize].frequency / self.unit)
-        };
-        let failed = frequency(WordKind::Error).unwrap_or(0.0);
-        let all = frequency(WordKind::Site).unwrap_or(0.0).max(failed);
-        log2(((all + 1.0) / (failed + 0.5)) as f32)
+        let idx = self.idx.get(&Word::new(WordKind::Error, site, 0).hash);
+        let failed = idx.map_or(0.0, |idx| self.entries[*idx as usize].frequency) / self.unit;
+        let all = self.sites.get(site.idx()).map_or(0.0, |site| site.frequency) / self.unit;
+        log2(((all.max(failed) + 1.0) / (failed + 0.5)) as f32)
     }
 
     /// Callees and repetitions, from the pairs of caller and called site in order. Returns a hash of
@@ -209,24 +204,24 @@ impl Words {
         self.is_parent.clear();
         self.is_parent.resize(spans.len(), false);
         for span in spans {
-            let Ok(parent) = usize::try_from(span.parent) else { continue };
-            if let Some(is_parent) = self.is_parent.get_mut(parent) {
+            // A negative position becomes one beyond the end.
+            if let Some(is_parent) = self.is_parent.get_mut(span.parent as usize) {
                 *is_parent = true;
-                pairs.push((parent as u64) << 32 | u64::from(span.head().site.0));
+                pairs.push((span.parent as u64) << 32 | u64::from(span.head().site.0));
             }
         }
         pairs.sort_unstable();
         let mut shape = 0_u64;
         for calls in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
             let caller = spans[(calls[0] >> 32) as usize].head().site;
-            let mut callees = 0_u64;
+            let mut callees = 1_u64;
             for same in calls.chunk_by(|a, b| a == b) {
                 let callee = same[0] & u64::from(u32::MAX);
-                callees = callees.wrapping_add(scattered(callee + 1));
                 let call = scattered(u64::from(caller.0) << 32 | callee);
+                callees = callees.wrapping_add(call);
                 shape = shape.wrapping_add(call.wrapping_mul(same.len() as u64));
                 let repeats = u64::from(same.len().ilog2());
-                self.add(Word::new(WordKind::Repeats, caller, callee << 8 | repeats));
+                self.add(Word::new(WordKind::Repeats, caller, (callee << 8 | repeats) + 1));
             }
             if has_root {
                 self.add(Word::new(WordKind::Callees, caller, callees));
@@ -236,19 +231,38 @@ impl Words {
         if has_root {
             for (idx, span) in spans.iter().enumerate() {
                 if !self.is_parent[idx] {
-                    self.add(Word::new(WordKind::Callees, span.head().site, 0));
+                    self.add_leaf(span.head().site);
                 }
             }
         }
         shape
     }
 
-    fn add(&mut self, word: Word) {
+    /// Adds the word that a site calls nobody: the commonest of all, found without hashing.
+    fn add_leaf(&mut self, id: CallSiteId) {
+        let known = self.site(id).map_or(NONE, |site| site.leaf);
+        if known != NONE {
+            self.count(known);
+            return;
+        }
+        let entry = self.add(Word::new(WordKind::Callees, id, 0));
+        if let Some(site) = self.site(id) {
+            site.leaf = entry;
+        }
+    }
+
+    fn add(&mut self, word: Word) -> u32 {
         let next = self.entries.len() as u32;
         let idx = *self.idx.entry(word.hash).or_insert(next);
         if idx == next {
             self.entries.push(Entry { word, frequency: 0.0, stamp: 0, place: 0 });
         }
+        self.count(idx);
+        idx
+    }
+
+    #[inline]
+    fn count(&mut self, idx: u32) {
         let entry = &mut self.entries[idx as usize];
         if entry.stamp == self.n_traces {
             self.bag[entry.place as usize].count += 1;
@@ -256,30 +270,57 @@ impl Words {
         }
         entry.stamp = self.n_traces;
         entry.place = self.bag.len() as u32;
-        let rarity = (self.total / self.unit + 1.0) / (entry.frequency / self.unit + 0.5);
-        let bits = log2(rarity as f32);
-        self.bag.push(Found { word, entry: idx, count: 1, bits });
+        let Entry { word, frequency, .. } = *entry;
+        self.bag.push(Found { word, entry: idx, count: 1, frequency });
+    }
+
+    /// What is known of a call site; `None` if it was never interned.
+    fn site(&mut self, id: CallSiteId) -> Option<&mut Site> {
+        if id == CallSiteId::UNSET {
+            return None;
+        }
+        if self.sites.len() <= id.idx() {
+            self.sites.resize(id.idx() + 1, Site { leaf: NONE, stamp: 0, frequency: 0.0 });
+        }
+        self.sites.get_mut(id.idx())
+    }
+
+    #[cold]
+    fn rescale(&mut self) {
+        let unit = self.unit;
+        for entry in &mut self.entries {
+            entry.frequency /= unit;
+        }
+        for site in &mut self.sites {
+            site.frequency /= unit;
+        }
+        (self.total, self.unit) = (self.total / unit, 1.0);
     }
 
     #[cold]
     fn forget_rare(&mut self) {
         let n_kept = N_WORDS_MAX / 2;
         // Of equally rare words those seen last stay.
-        let weight = |entry: &Entry| (entry.frequency, entry.stamp);
         self.entries.select_nth_unstable_by(n_kept, |a, b| {
-            let ((a, a_stamp), (b, b_stamp)) = (weight(a), weight(b));
-            b.total_cmp(&a).then(b_stamp.cmp(&a_stamp))
+            b.frequency.total_cmp(&a.frequency).then(b.stamp.cmp(&a.stamp))
         });
         self.entries.truncate(n_kept);
         self.idx.clear();
         let numbered = (0..).zip(&self.entries);
         self.idx.extend(numbered.map(|(idx, entry)| (entry.word.hash, idx)));
+        for site in &mut self.sites {
+            site.leaf = NONE;
+        }
     }
 }
 
+/// 2^64 over the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// `SplitMix64`'s finish: every bit of the input moves every bit of the output.
+#[inline]
 pub(super) const fn scattered(n: u64) -> u64 {
-    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let n = n.wrapping_add(SPREAD);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     n ^ (n >> 31)
