@@ -83,7 +83,7 @@ impl Archive {
     /// the error are right.
     pub fn generate(&self, sink: &mut impl FnMut(Bytes) -> io::Result<()>) -> Result<(), Error> {
         match self.container.header().level {
-            Level::Lossless => lossless::generate(&self.container, sink),
+            Level::Lossless => lossless::generate(&self.container, Tag::COLUMNS, sink),
             level => Err(Error::Unavailable { level }),
         }
     }

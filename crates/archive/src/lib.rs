@@ -3,6 +3,7 @@
 mod archive;
 mod compress;
 mod container;
+mod entropy;
 mod error;
 pub mod evaluation;
 pub mod fidelity;

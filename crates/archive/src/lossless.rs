@@ -1,19 +1,245 @@
-//! L0: columns of a window, bit-exact OTLP back.
+//! L0: everything, to the bit. Spans are taken apart into tokens and values; traces are coded one
+//! after another by one adaptive model; ids, which are random, stand beside it as they are.
+//!
+//! Why one model and not a column per key under a general codec: a value mostly follows from the
+//! span's node, its parent and its neighbours, and a codec of bytes sees none of these. What the
+//! level does not keep is the order of messages and their split into requests.
+
+mod block;
+mod builder;
+mod dictionary;
+mod emit;
+mod ids;
+mod service;
+mod text;
+mod times;
+mod topology;
+mod tree;
+mod values;
+mod window;
+mod wire;
 
 use std::io;
+use std::ops::Deref;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use spanwise_model::TraceId;
 
-use crate::container::{Container, Header, Level, Section};
+use crate::container::{Container, Header, Section, SectionWriter, Tag};
+use crate::entropy::Model;
 use crate::error::Error;
 
-pub(crate) fn compress(_requests: &[Bytes], header: &mut Header) -> Result<Vec<Section>, Error> {
-    Err(Error::Unavailable { level: header.level })
+#[cfg(test)]
+mod tests;
+
+/// Version of the sections written here.
+const VERSION: u16 = 1;
+/// No position, no node, no value.
+const NONE: u32 = u32::MAX;
+/// Spans of one block; what is learnt is lost at its end.
+const BLOCK_SPANS_MAX: usize = 1 << 21;
+
+/// Content that no writer made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Broken(&'static str);
+
+/// What coding knows, on both sides.
+#[derive(Debug)]
+struct State {
+    model: Model,
+    texts: text::Texts,
+    edges: FxHashMap<u32, times::Edge>,
+    ends: FxHashMap<u32, times::Ends>,
+    by_node: FxHashMap<u32, Placed>,
+    recents: FxHashMap<u64, values::Recent>,
+    /// Recent strings of the trace, the last first.
+    strings: Vec<text::Text>,
+    /// Last resource of a service, and the trace in which it was.
+    service_in_trace: FxHashMap<u32, (u64, u32)>,
+    /// Numbers of known values, by column; a writer's only.
+    lookups: FxHashMap<u32, FxHashMap<Box<[u8]>, u32>>,
+    /// Traces so far, the current one included.
+    n_traces: u64,
+    /// Start of the last trace.
+    last_start: u64,
+    /// Class of the last time coded in the trace.
+    class_in_trace: u32,
 }
 
+/// Where a node's last span stood.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    resource: u32,
+    layout: u32,
+}
+
+impl Default for Placed {
+    fn default() -> Self {
+        Self { resource: NONE, layout: NONE }
+    }
+}
+
+/// One trace in preorder, as columns.
+#[derive(Clone, Debug, Default)]
+struct Trace {
+    node: Vec<u32>,
+    depth: Vec<u32>,
+    /// Position of the parent; [`NONE`] for roots.
+    parent: Vec<u32>,
+    /// Position of the previous child of the same parent, or of the previous root.
+    sibling: Vec<u32>,
+    /// Position among the resources of the node's service.
+    resource: Vec<u32>,
+    /// Position among the layouts of the node.
+    layout: Vec<u32>,
+    start: Vec<u64>,
+    end: Vec<u64>,
+}
+
+impl Trace {
+    fn push(&mut self, node: u32, depth: u32, parent: u32, sibling: u32) {
+        self.node.push(node);
+        self.depth.push(depth);
+        self.parent.push(parent);
+        self.sibling.push(sibling);
+        self.resource.push(0);
+        self.layout.push(0);
+        self.start.push(0);
+        self.end.push(0);
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn node_of(&self, at: u32) -> u32 {
+        self.node.get(at as usize).copied().unwrap_or(NONE)
+    }
+
+    fn parent_of(&self, at: u32) -> u32 {
+        self.parent.get(at as usize).copied().unwrap_or(NONE)
+    }
+}
+
+impl State {
+    /// `n_buckets_log2` sizes the model, `text_limit` bounds the bytes of all strings.
+    fn new(n_buckets_log2: u32, text_limit: usize) -> Self {
+        Self {
+            model: Model::new(n_buckets_log2),
+            texts: text::Texts::new(text_limit),
+            edges: FxHashMap::default(),
+            ends: FxHashMap::default(),
+            by_node: FxHashMap::default(),
+            recents: FxHashMap::default(),
+            strings: Vec::new(),
+            service_in_trace: FxHashMap::default(),
+            lookups: FxHashMap::default(),
+            n_traces: 0,
+            last_start: 0,
+            class_in_trace: 0,
+        }
+    }
+
+    fn begin_trace(&mut self) {
+        self.n_traces += 1;
+        self.strings.clear();
+        self.class_in_trace = 0;
+    }
+
+    fn lookup(&mut self, column: u32) -> &mut FxHashMap<Box<[u8]>, u32> {
+        self.lookups.entry(column).or_default()
+    }
+}
+
+/// A value as it stands in a dictionary.
+enum Key<'a> {
+    Int([u8; 8]),
+    Bytes(&'a [u8]),
+}
+
+fn dictionary_bytes(value: wire::Value<'_>) -> Key<'_> {
+    match value {
+        wire::Value::Nothing => Key::Bytes(&[]),
+        wire::Value::Int(int) => Key::Int(int.to_be_bytes()),
+        wire::Value::Bytes(bytes) => Key::Bytes(bytes),
+    }
+}
+
+impl Deref for Key<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Int(bytes) => bytes,
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// The sections of a window, and its counts in the header.
+pub(crate) fn compress(requests: &[Bytes], header: &mut Header) -> Result<Vec<Section>, Error> {
+    let window = window::read(requests)?;
+    let (start, end) =
+        (window.spans.iter().map(|s| s.start).min(), window.spans.iter().map(|s| s.end).max());
+    header.start_ns = start.unwrap_or(0);
+    header.end_ns = end.unwrap_or(0);
+    let traces = tree::traces(&window.spans);
+    header.n_traces = traces.len() as u64;
+    header.n_spans = (window.spans.len() + window.odd.len()) as u64;
+    sections(&window, traces, Tag::COLUMNS)
+}
+
+/// The chosen traces of a window as sections beside another level, with the number of their spans.
+pub(crate) fn compress_verbatim(
+    requests: &[Bytes],
+    is_chosen: &dyn Fn(TraceId) -> bool,
+) -> Result<(Vec<Section>, u64), Error> {
+    let mut window = window::read(requests)?;
+    window.spans.retain(|span| is_chosen(TraceId(span.trace_id.to_be_bytes())));
+    window.odd.clear();
+    window.empty.clear();
+    let traces = tree::traces(&window.spans);
+    let n_spans = window.spans.len() as u64;
+    Ok((sections(&window, traces, Tag::VERBATIM)?, n_spans))
+}
+
+fn sections(
+    window: &window::Window<'_>,
+    traces: Vec<Vec<tree::Step>>,
+    tag: Tag,
+) -> Result<Vec<Section>, Error> {
+    let mut sections = Vec::new();
+    let mut rest = &traces[..];
+    let mut is_first = true;
+    while is_first || !rest.is_empty() {
+        let mut n = 0;
+        let mut n_spans = 0;
+        while n < rest.len() && (n == 0 || n_spans + rest[n].len() <= BLOCK_SPANS_MAX) {
+            n_spans += rest[n].len();
+            n += 1;
+        }
+        let (now, later) = rest.split_at(n);
+        let mut section = SectionWriter::new();
+        section.raw(&block::write(window, now, is_first)?);
+        sections.push(section.finish(tag, VERSION));
+        (rest, is_first) = (later, false);
+    }
+    Ok(sections)
+}
+
+/// Brings back the messages of all sections of a tag.
 pub(crate) fn generate(
-    _container: &Container,
-    _sink: &mut impl FnMut(Bytes) -> io::Result<()>,
+    container: &Container,
+    tag: Tag,
+    sink: &mut dyn FnMut(Bytes) -> io::Result<()>,
 ) -> Result<(), Error> {
-    Err(Error::Unavailable { level: Level::Lossless })
+    for section in container.sections(tag) {
+        let (version, bytes) = section?;
+        if version != VERSION {
+            return Err(Error::corrupt(tag, 0, "unknown version of the section"));
+        }
+        block::read(&bytes, tag, container.limits(), sink)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,279 @@
+//! When spans started and ended, each relative to what happened just before: a start to the parent's
+//! start or the previous sibling's end, an end to the end of the last child.
+//!
+//! Which of them is nearest is learnt per edge while coding. Children that mostly start after their
+//! parent ended are placed after it.
+
+use super::{Broken, NONE, State, Trace};
+use crate::entropy::{Coder, Costs, hash};
+
+/// Clocks tick in these, ns. What is a multiple of a coarser one is coded in that one.
+const UNITS: [u64; 5] = [1, 100, 1_000, 1_000_000, 1_000_000_000];
+
+const SET_UNIT: u32 = 0x40;
+const SET_START: u32 = 0x48;
+const SET_END: u32 = 0x50;
+const SET_EVENT: u32 = 0x58;
+
+/// What is known of an edge (parent node, child node).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Edge {
+    starts: Costs,
+    /// Class of the last start's error.
+    class: u32,
+    unit: u32,
+    /// How often the child started before its parent ended, less how often after.
+    nested: i32,
+}
+
+/// What is known of the ends of a node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ends {
+    costs: Costs,
+    class: u32,
+    unit: u32,
+}
+
+/// A span whose children are being placed.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    at: u32,
+    /// The next child to look at.
+    child: u32,
+    /// The last child placed.
+    sibling: u32,
+    /// Latest end of the children that the span waits for.
+    latest: u64,
+    /// Whether the span's own end is known, and the late children are being placed.
+    has_ended: bool,
+    class: u32,
+}
+
+fn unit_of(time: u64) -> u32 {
+    (1..UNITS.len()).rev().find(|&unit| time.is_multiple_of(UNITS[unit])).unwrap_or(0) as u32
+}
+
+impl State {
+    /// Codes the times of a trace whose shape, resources and layouts are known.
+    pub(super) fn times<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        trace: &mut Trace,
+    ) -> Result<(), Broken> {
+        let children = Children::of(trace);
+        let mut last_root = NONE;
+        for root in 0..trace.node.len() as u32 {
+            if trace.parent[root as usize] == NONE {
+                self.place(coder, trace, &children, (root, last_root));
+                last_root = root;
+            }
+        }
+        self.last_start = trace.start.first().copied().unwrap_or(0);
+        self.learn_nesting(trace);
+        if coder.is_overrun() { Err(Broken("the content ends inside a trace")) } else { Ok(()) }
+    }
+
+    fn place<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        trace: &mut Trace,
+        children: &Children,
+        (root, last_root): (u32, u32),
+    ) {
+        let mut stack = vec![self.enter(coder, trace, children, (root, last_root, false))];
+        while let Some(frame) = stack.last_mut() {
+            let at = frame.at;
+            let child = frame.child;
+            if child == NONE {
+                if frame.has_ended {
+                    stack.pop();
+                    continue;
+                }
+                let done = *frame;
+                frame.has_ended = true;
+                frame.child = children.first[at as usize];
+                frame.sibling = NONE;
+                self.end(coder, trace, &done);
+                let end = trace.end[at as usize];
+                let is_waited_for = stack.len() > 1 && !stack[stack.len() - 2].has_ended;
+                if is_waited_for {
+                    let above = stack.len() - 2;
+                    stack[above].latest = stack[above].latest.max(end);
+                }
+                continue;
+            }
+            frame.child = children.next[child as usize];
+            if self.is_late(trace, child) == frame.has_ended {
+                let sibling = std::mem::replace(&mut frame.sibling, child);
+                let late = frame.has_ended;
+                stack.push(self.enter(coder, trace, children, (child, sibling, late)));
+            }
+        }
+    }
+
+    /// Whether the child is placed after its parent's end.
+    fn is_late(&self, trace: &Trace, child: u32) -> bool {
+        self.edges.get(&edge_key(trace, child)).is_some_and(|edge| edge.nested < 0)
+    }
+
+    /// Codes the start of a span.
+    fn enter<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        trace: &mut Trace,
+        children: &Children,
+        (at, sibling, is_late): (u32, u32, bool),
+    ) -> Frame {
+        let i = at as usize;
+        let parent = trace.parent[i];
+        let predictions = self.starts(trace, (parent, sibling), is_late);
+        let key = edge_key(trace, at);
+        let mut edge = self.edges.get(&key).copied().unwrap_or_default();
+        let best = edge.starts.best(predictions.len());
+        let kind = hash(hash(0xc0, key), best as u32 + 4 * u32::from(is_late));
+        let unit = self.unit(coder, (kind, trace.node[i]), &mut edge.unit, trace.start[i]);
+        let (node, layout) = (trace.node[i], trace.layout[i]);
+        let near = hash(hash(kind, trace.node_of(sibling)), unit);
+        let contexts = [
+            near,
+            hash(hash(near, layout), 1),
+            hash(hash(hash(kind, edge.class), unit), 2),
+            hash(hash(hash(near, self.class_in_trace), node), 3),
+            hash(hash(hash(kind, unit), trace.resource[i]), 4),
+        ];
+        let scale = UNITS[unit as usize];
+        let reference = (predictions[best] / scale).cast_signed();
+        let given = (trace.start[i] / scale).cast_signed().wrapping_sub(reference);
+        let (error, class) = self.model.time(coder, &contexts, SET_START, given);
+        let start = reference.wrapping_add(error).cast_unsigned().wrapping_mul(scale);
+        trace.start[i] = start;
+        edge.class = class;
+        self.class_in_trace = class;
+        edge.starts.learn(start.cast_signed(), &predictions.map(u64::cast_signed));
+        self.edges.insert(key, edge);
+        let child = children.first[i];
+        Frame { at, child, sibling: NONE, latest: start, has_ended: false, class }
+    }
+
+    /// Times near which a span may start.
+    fn starts(&self, trace: &Trace, (parent, sibling): (u32, u32), is_late: bool) -> [u64; 3] {
+        let start_of = |at: u32| trace.start.get(at as usize).copied();
+        let end_of = |at: u32| trace.end.get(at as usize).copied();
+        let base = if is_late { end_of(parent) } else { start_of(parent) };
+        let base = base.or_else(|| start_of(sibling)).unwrap_or(self.last_start);
+        [base, end_of(sibling).unwrap_or(base), start_of(sibling).unwrap_or(base)]
+    }
+
+    /// Codes the end of a span whose children that it waits for have ended.
+    fn end<C: Coder>(&mut self, coder: &mut C, trace: &mut Trace, frame: &Frame) {
+        let i = frame.at as usize;
+        let (node, layout, start) = (trace.node[i], trace.layout[i], trace.start[i]);
+        let last_end = trace.end.get(frame.sibling as usize).copied().unwrap_or(start);
+        let predictions = [frame.latest, start, last_end];
+        let last_child = trace.node_of(frame.sibling);
+        let key = hash(hash(0xd0, node), last_child);
+        let mut ends = self.ends.get(&key).copied().unwrap_or_default();
+        let best = ends.costs.best(predictions.len());
+        let kind = hash(key, best as u32);
+        let unit = self.unit(coder, (kind, node), &mut ends.unit, trace.end[i]);
+        let near = hash(kind, unit);
+        let contexts = [
+            near,
+            hash(hash(near, layout), 1),
+            hash(hash(near, ends.class), 2),
+            hash(hash(near, frame.class), 3),
+            hash(hash(near, trace.resource[i]), 4),
+            hash(hash(near, self.class_in_trace), 5),
+        ];
+        let scale = UNITS[unit as usize];
+        let reference = (predictions[best] / scale).cast_signed();
+        let given = (trace.end[i] / scale).cast_signed().wrapping_sub(reference);
+        let (error, class) = self.model.time(coder, &contexts, SET_END, given);
+        let end = reference.wrapping_add(error).cast_unsigned().wrapping_mul(scale);
+        trace.end[i] = end;
+        ends.class = class;
+        self.class_in_trace = class;
+        ends.costs.learn(end.cast_signed(), &predictions.map(u64::cast_signed));
+        self.ends.insert(key, ends);
+    }
+
+    /// Codes the time of an event of span `i`; the last one of the span was at `last`.
+    pub(super) fn event<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        (trace, i): (&Trace, usize),
+        (column, last): (u32, u64),
+        given: u64,
+    ) -> u64 {
+        let node = trace.node[i];
+        let key = hash(hash(0xe0, column), node);
+        let predictions = [trace.end[i], last];
+        let mut ends = self.ends.get(&key).copied().unwrap_or_default();
+        let best = ends.costs.best(predictions.len());
+        let kind = hash(key, best as u32);
+        let unit = self.unit(coder, (kind, node), &mut ends.unit, given);
+        let near = hash(kind, unit);
+        let contexts =
+            [near, hash(hash(near, ends.class), 1), hash(hash(near, trace.layout[i]), 2)];
+        let scale = UNITS[unit as usize];
+        let reference = (predictions[best] / scale).cast_signed();
+        let wanted = (given / scale).cast_signed().wrapping_sub(reference);
+        let (error, class) = self.model.time(coder, &contexts, SET_EVENT, wanted);
+        let time = reference.wrapping_add(error).cast_unsigned().wrapping_mul(scale);
+        ends.class = class;
+        ends.costs.learn(time.cast_signed(), &predictions.map(u64::cast_signed));
+        self.ends.insert(key, ends);
+        time
+    }
+
+    fn unit<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        (kind, node): (u32, u32),
+        last: &mut u32,
+        time: u64,
+    ) -> u32 {
+        let contexts = [hash(hash(0xf0, node), *last), hash(0xf1, kind)];
+        let unit = self.model.nibble(coder, &contexts, SET_UNIT, unit_of(time));
+        *last = unit.min(UNITS.len() as u32 - 1);
+        *last
+    }
+
+    fn learn_nesting(&mut self, trace: &Trace) {
+        for i in 0..trace.node.len() as u32 {
+            let parent = trace.parent[i as usize];
+            if parent != NONE {
+                let is_late = trace.start[i as usize] >= trace.end[parent as usize];
+                let edge = self.edges.entry(edge_key(trace, i)).or_default();
+                edge.nested = (edge.nested + if is_late { -1 } else { 1 }).clamp(-50, 50);
+            }
+        }
+    }
+}
+
+fn edge_key(trace: &Trace, child: u32) -> u32 {
+    let parent = trace.parent[child as usize];
+    hash(hash(trace.node[child as usize], 0xed), trace.node_of(parent))
+}
+
+/// Children of each span in order, as chains.
+#[derive(Debug)]
+struct Children {
+    first: Vec<u32>,
+    next: Vec<u32>,
+}
+
+impl Children {
+    fn of(trace: &Trace) -> Self {
+        let n = trace.node.len();
+        let mut children = Self { first: vec![NONE; n], next: vec![NONE; n] };
+        for i in (0..n as u32).rev() {
+            let parent = trace.parent[i as usize];
+            if parent != NONE {
+                children.next[i as usize] = children.first[parent as usize];
+                children.first[parent as usize] = i;
+            }
+        }
+        children
+    }
+}
