@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::container::{Header, Level, Method, write_archive};
 use crate::error::Error;
-use crate::lossless;
 use crate::options::Options;
+use crate::{lossless, modelled};
 
 /// A window as a file.
 #[derive(Clone, Debug)]
@@ -45,6 +45,10 @@ pub fn compress(
             let sections = lossless::compress(&requests, &mut header)?;
             let bytes = write_archive(&header, &sections)?;
             Ok(Compressed { bytes, summary: Summary { header, n_bytes_in, n_traces_verbatim: 0 } })
+        }
+        level if modelled::is_model(level) => {
+            let (bytes, summary) = modelled::compress(&requests, options)?;
+            Ok(Compressed { bytes, summary })
         }
         level => Err(Error::Unavailable { level }),
     }

@@ -9,6 +9,7 @@ pub mod evaluation;
 pub mod fidelity;
 mod limits;
 mod lossless;
+mod modelled;
 mod near_lossless;
 mod options;
 mod structured;

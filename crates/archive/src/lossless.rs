@@ -16,6 +16,7 @@ mod times;
 mod topology;
 mod tree;
 mod values;
+pub(crate) mod verbatim;
 mod window;
 mod wire;
 
@@ -24,7 +25,6 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use spanwise_model::TraceId;
 
 use crate::container::{Container, Header, Section, SectionWriter, Tag};
 use crate::entropy::Model;
@@ -187,30 +187,16 @@ pub(crate) fn compress(requests: &[Bytes], header: &mut Header) -> Result<Vec<Se
     let traces = tree::traces(&window.spans);
     header.n_traces = traces.len() as u64;
     header.n_spans = (window.spans.len() + window.odd.len()) as u64;
-    sections(&window, traces, Tag::COLUMNS)
-}
-
-/// The chosen traces of a window as sections beside another level, with the number of their spans.
-pub(crate) fn compress_verbatim(
-    requests: &[Bytes],
-    is_chosen: &dyn Fn(TraceId) -> bool,
-) -> Result<(Vec<Section>, u64), Error> {
-    let mut window = window::read(requests)?;
-    window.spans.retain(|span| is_chosen(TraceId(span.trace_id.to_be_bytes())));
-    window.odd.clear();
-    window.empty.clear();
-    let traces = tree::traces(&window.spans);
-    let n_spans = window.spans.len() as u64;
-    Ok((sections(&window, traces, Tag::VERBATIM)?, n_spans))
+    sections(&window, &traces, Tag::COLUMNS)
 }
 
 fn sections(
     window: &window::Window<'_>,
-    traces: Vec<Vec<tree::Step>>,
+    traces: &[Vec<tree::Step>],
     tag: Tag,
 ) -> Result<Vec<Section>, Error> {
     let mut sections = Vec::new();
-    let mut rest = &traces[..];
+    let mut rest = traces;
     let mut is_first = true;
     while is_first || !rest.is_empty() {
         let mut n = 0;

@@ -9,7 +9,7 @@ use super::dictionary::{Dictionary, TEXT_ODD, TokenDef};
 use super::emit::Emitter;
 use super::tree::Step;
 use super::values::{Coded, Told};
-use super::window::Window;
+use super::window::{Odd, Window};
 use super::wire::{self, Kind, Token, Value};
 use super::{Broken, NONE, State, Trace, ids};
 use crate::container::Tag;
@@ -296,14 +296,14 @@ impl State {
     fn odd_written(
         &mut self,
         encoder: &mut Encoder,
-        odd: &[(super::window::Place, &[u8])],
+        odd: &[Odd<'_>],
         built: &Built,
     ) -> Result<(), Broken> {
         self.count(encoder, 0x60, odd.len() as u64)?;
-        for (place, span) in odd {
+        for Odd { place, bytes } in odd {
             self.count(encoder, 0x61, u64::from(built.resources[&place.resource]))?;
             self.count(encoder, 0x62, u64::from(built.scopes[&place.scope]))?;
-            self.text(encoder, TEXT_ODD, span)?;
+            self.text(encoder, TEXT_ODD, bytes)?;
         }
         Ok(())
     }

@@ -161,14 +161,14 @@ impl<'a> Builder<'a> {
         let mut dictionary = Dictionary::default();
         let mut resources: Vec<u32> = self.service_of.keys().copied().collect();
         if is_first {
-            resources.extend(window.odd.iter().map(|(place, _)| place.resource));
+            resources.extend(window.odd.iter().map(|odd| odd.place.resource));
             resources.extend(window.empty.iter().map(|(resource, _)| *resource));
         }
         resources.sort_unstable();
         resources.dedup();
         let mut scopes: Vec<u32> = self.node_list.iter().map(|node| node.scope).collect();
         if is_first {
-            scopes.extend(window.odd.iter().map(|(place, _)| place.scope));
+            scopes.extend(window.odd.iter().map(|odd| odd.place.scope));
             scopes.extend(window.empty.iter().filter_map(|(_, scope)| *scope));
         }
         scopes.sort_unstable();

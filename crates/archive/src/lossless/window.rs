@@ -15,7 +15,7 @@ pub(super) struct Window<'a> {
     pub(super) scopes: Vec<Vec<u8>>,
     pub(super) spans: Vec<SpanRef<'a>>,
     /// Spans without tokens or without ids.
-    pub(super) odd: Vec<(Place, &'a [u8])>,
+    pub(super) odd: Vec<Odd<'a>>,
     /// Where no span stands: a resource, and a scope unless the resource had none.
     pub(super) empty: Vec<(u32, Option<u32>)>,
 }
@@ -25,6 +25,27 @@ pub(super) struct Window<'a> {
 pub(super) struct Place {
     pub(super) resource: u32,
     pub(super) scope: u32,
+}
+
+/// A span that is stored as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Odd<'a> {
+    pub(super) place: Place,
+    pub(super) bytes: &'a [u8],
+}
+
+impl Odd<'_> {
+    /// The trace id, if it has one.
+    pub(super) fn trace_id(&self) -> Option<u128> {
+        let mut rest = self.bytes;
+        let mut found = None;
+        while !rest.is_empty() {
+            if let (1, Some(payload), _) = wire::loose_field(&mut rest).ok()? {
+                found = id(payload).map(u128::from_be_bytes);
+            }
+        }
+        found
+    }
 }
 
 /// A span that will be coded by its tokens.
@@ -130,7 +151,7 @@ impl<'a> Reader<'a> {
         };
         match span {
             Some(span) if comes_back => self.window.spans.push(span),
-            _ => self.window.odd.push((place, bytes)),
+            _ => self.window.odd.push(Odd { place, bytes }),
         }
     }
 }
