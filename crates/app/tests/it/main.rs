@@ -1,6 +1,7 @@
 //! The running product, from the outside: what is sent to it, what comes out, what it says.
 #![cfg(test)]
 
+mod archive;
 mod cli;
 mod durability;
 mod forward;

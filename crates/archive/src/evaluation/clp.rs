@@ -4,7 +4,7 @@
 //! the last timestamp; integers and decimals that fit into 32 bits are stored as such, other tokens
 //! with digits as strings. The stream then goes through zstd at its default level. "Like", because it
 //! is written after the format's description (4-byte encoding), not with CLP's own code;
-//! `benches/rivals/clp_logging.py` runs that, and prints both sizes.
+//! `benches/rivals/clp_size.py` runs that, and prints both sizes.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
