@@ -1,0 +1,9 @@
+//! Tests of the crate through its public face.
+#![cfg(test)]
+
+mod corpus;
+mod hostile;
+mod lossless;
+mod messages;
+mod oracle;
+mod stored;
