@@ -120,6 +120,22 @@ impl Forest {
         Ok(score.of_sum(sum as f64, n_trees, height, f64::from(self.n_reference)))
     }
 
+    /// What the formula gives in each tree by itself, `r 2^k` for [`ScoreKind::Tan`], written to `out`
+    /// (one place per tree): the distribution of the mass of a record over the forest. `false`,
+    /// and `out` untouched, until the first flip.
+    ///
+    /// # Panics
+    /// If `out` has another length than there are trees.
+    pub fn masses<F: Features + ?Sized>(&self, x: &F, out: &mut [f64]) -> Result<bool, Error> {
+        check_record(x, self.limits.len())?;
+        assert_eq!(out.len(), self.config.n_trees, "one place per tree");
+        if self.n_reference == 0 {
+            return Ok(false);
+        }
+        walk::each(self.config.layout(), &self.splits, &self.latest, &self.table, x, out);
+        Ok(true)
+    }
+
     /// Counts a record in every node on its path; flips when the window is full.
     pub fn learn<F: Features + ?Sized>(&mut self, x: &F) -> Result<(), Error> {
         check_record(x, self.limits.len())?;

@@ -1,12 +1,16 @@
 //! Whole traces: which to keep within a budget.
 
 mod budget;
+mod clusters;
 mod config;
 mod desk;
 mod hybrid;
 mod lane;
+mod las_casas;
 mod ledger;
+mod quotas;
 mod reserve;
+mod samplehst;
 mod sampler;
 mod signals;
 pub mod threshold;

@@ -89,6 +89,30 @@ pub(super) fn sum<F: Features + ?Sized>(
     sum
 }
 
+/// `table` at the leaf of `x` in each tree, in their order.
+pub(super) fn each<F: Features + ?Sized>(
+    layout: Layout,
+    splits: &[Split],
+    latest: &[u32],
+    table: &[u64],
+    x: &F,
+    out: &mut [f64],
+) {
+    let starts = layout.groups(layout.n_splits()).zip(layout.groups(layout.n_nodes()));
+    for (((split_start, n_lanes), (node_start, _)), out) in starts.zip(out.chunks_mut(N_LANES)) {
+        let (splits, latest) = (&splits[split_start..], &latest[node_start..]);
+        let mut places: [usize; N_LANES] = std::array::from_fn(|lane| lane);
+        for _ in 0..layout.height {
+            for (lane, place) in places[..n_lanes].iter_mut().enumerate() {
+                *place = child(&splits[*place], *place, (lane, n_lanes), latest, x);
+            }
+        }
+        for (slot, place) in out.iter_mut().zip(&places) {
+            *slot = table[node_start + *place] as f64;
+        }
+    }
+}
+
 /// Adds 1 to the latest mass of each node on the path of `x`, in every tree.
 pub(super) fn learn<F: Features + ?Sized>(
     layout: Layout,

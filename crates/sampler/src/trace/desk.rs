@@ -23,11 +23,12 @@ use super::verdict::{Claim, Keep, Reason, Settled, Ticket, Verdict};
 const CHANCE_TARGET: f64 = 4.0;
 const CHANCE_TARGET_SHARE: f64 = 0.01;
 /// How far the probability follows debt and savings.
-const CHANCE_G: (f64, f64) = (0.1, 2.0);
-/// Traces that chance dropped by up to this factor may be kept at the end if budget is left.
+const CHANCE_G: (f64, f64) = (0.1, 8.0);
+/// Traces that chance dropped by up to this factor may be kept at the end if budget is left, after
+/// those of rare strata.
 const NEARLY: f64 = 1.5;
-/// Places of those in the reserve.
-const N_NEARLY_MAX: usize = 256;
+/// More than the bits of any stratum.
+const RARE_FIRST: f32 = 100.0;
 
 /// How long and how much may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,20 +314,25 @@ impl Desk {
     fn nearly(&mut self, held: Held, settled: &mut Vec<Settled>) -> Verdict {
         let has_content = self.lanes.iter().any(|lane| lane.is_used);
         let drawn = threshold::probability(held.randomness);
-        if has_content || drawn > NEARLY * held.probability || self.waiting.n_traces == 0 {
+        let is_rare = held.stratum.bits > f32::NEG_INFINITY;
+        let is_near = drawn <= NEARLY * held.probability;
+        if has_content || self.waiting.n_traces == 0 || !(is_rare || is_near) {
             return Verdict::Drop;
         }
-        let factor = (drawn / held.probability) as f32;
-        if self.nearly.len() >= N_NEARLY_MAX.min(self.waiting.n_traces as usize)
-            && let Some(&(worst, slot)) = self.nearly.first()
+        // Rare strata by rarity, a bit of which is more than any luck; then by luck.
+        let luck = (held.probability / drawn) as f32;
+        let rank = if is_rare { RARE_FIRST + held.stratum.bits } else { luck };
+        while self.reserve.len() >= self.waiting.n_traces as usize
+            || self.reserve.n_bytes() + held.cost.n_bytes > self.waiting.n_bytes
         {
-            if worst > ordered(-factor) {
+            let Some(&(worst, slot)) = self.nearly.first() else { return Verdict::Drop };
+            if worst >= ordered(rank) {
                 return Verdict::Drop;
             }
             self.give_up(slot, self.last, settled);
         }
         let slot = self.reserve.put(Held { draw: Draw::Lost, ..held });
-        self.nearly.insert((ordered(-factor), slot));
+        self.nearly.insert((ordered(rank), slot));
         self.ticket()
     }
 

@@ -5,8 +5,10 @@ use spanwise_model::{ClosedTrace, Timestamp};
 use super::config::{Algorithm, Config};
 use super::desk::{Case, Counters, Desk, Opinion};
 use super::hybrid::Shares;
+use super::las_casas::LasCasas;
 use super::ledger::{Cost, Ledger};
 use super::reserve::N_LANES;
+use super::samplehst::SampleHst;
 use super::signals::{self, Structure};
 use super::verdict::{Claim, Settled, Verdict};
 use super::words::Words;
@@ -58,6 +60,8 @@ pub struct TraceSampler {
     desk: Desk,
     words: Words,
     structure: Structure,
+    sample_hst: Option<Box<SampleHst>>,
+    las_casas: LasCasas,
     shares: Shares,
     n_known: u64,
 }
@@ -70,11 +74,15 @@ impl TraceSampler {
     pub fn new(config: Config, ledger: Ledger) -> Result<Self, Error> {
         config.validate()?;
         let desk = Desk::new(ledger, used(config.algorithm), config.waiting);
+        let is_hst = config.algorithm == Algorithm::SampleHst;
+        let sample_hst = is_hst.then(|| SampleHst::new(config.seed)).transpose()?.map(Box::new);
         Ok(Self {
             config,
             desk,
             words: Words::new(),
             structure: Structure::new(),
+            sample_hst,
+            las_casas: LasCasas::new(),
             shares: Shares::default(),
             n_known: 0,
         })
@@ -152,8 +160,19 @@ impl TraceSampler {
                 self.words.read(trace);
                 opinion.claims[1] = self.structure.judge(&self.words, case.lot, case.now);
             }
-            Algorithm::Uniform | Algorithm::SampleHst | Algorithm::LasCasas => {
-                opinion.probability = self.desk.share;
+            Algorithm::Uniform => opinion.probability = self.desk.share,
+            Algorithm::SampleHst => {
+                self.words.read(trace);
+                let (hst, words) = (&mut self.sample_hst, &self.words);
+                let (probability, stratum) = match hst {
+                    Some(hst) => hst.judge(trace, scores, words, self.desk.share),
+                    None => (self.desk.share, Claim::NONE),
+                };
+                (opinion.probability, opinion.stratum) = (probability, stratum);
+            }
+            Algorithm::LasCasas => {
+                let (probability, stratum) = self.las_casas.judge(trace, self.desk.share);
+                (opinion.probability, opinion.stratum) = (probability, stratum);
             }
         }
         opinion
@@ -164,6 +183,10 @@ impl TraceSampler {
         if self.has_words() {
             self.words.learn(subject.trace);
         }
+        if let Some(hst) = &mut self.sample_hst {
+            hst.learn();
+        }
+        self.las_casas.learn();
         self.n_known += 1;
         if self.config.algorithm == Algorithm::Hybrid {
             self.shares.count(opinion);

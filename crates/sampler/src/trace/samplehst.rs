@@ -1,0 +1,200 @@
+//! `SampleHST` (Gias et al., NOMS 2023), reconstructed.
+//!
+//! The first page of the paper is what is published to everybody. It fixes: a count-based bag of
+//! words per trace; a forest of half-space trees over it; the *distribution* of mass values across
+//! the trees characterises a trace; online clustering of these distributions by a variant of mean
+//! shift; a trace is kept by its cluster, rather if the cluster's mass is low; a budget below the
+//! share of anomalies goes to anomalies alone, one above it to all with a bias to them.
+//!
+//! **Reconstructed**, and ours: which words there are and how they become few dense features (a
+//! path of 8 splits sees 8 features, so of a bag of hundreds of words a new one would go unseen; here
+//! a feature is the rarest word of its bucket, by count and document frequency); the latency words;
+//! trees, height and windows; the percentiles 10, 30, 50, 70, 90 of the logarithm of mass; bandwidth,
+//! merging and fading; which clusters are rare, and how quotas are filled ([`super::quotas`]).
+
+use spanwise_hst::{Construction, Forest, ForestConfig, Limits, ScoreKind};
+use spanwise_model::{CallSiteId, ClosedTrace};
+
+use super::clusters::{Clusters, Point};
+use super::quotas::{Stratum, probabilities};
+use super::verdict::Claim;
+use super::words::Words;
+use crate::bits::log2;
+use crate::error::Error;
+use crate::evidence::CloseScores;
+
+/// Features that words are spread over, and the one that the latency word has.
+const N_BUCKETS: usize = 2;
+const N_FEATURES: usize = N_BUCKETS + 1;
+/// Range of a feature in bits.
+const BITS: f64 = 16.0;
+const N_TREES: usize = 32;
+const HEIGHT: usize = 8;
+/// First and last length of a window in traces; each is twice as long as the one before.
+const WINDOWS: (u32, u32) = (256, 4096);
+/// In bits of mass.
+const BANDWIDTH: f32 = 1.0;
+/// Clusters whose level is so far below the mean are rare, in bits of mass.
+const RARE_BELOW: f64 = 1.0;
+/// Evidence in bits from which on a span is slow at all. A forest splits a feature in proportion to
+/// its range: this one's is twice that of a bucket.
+const SLOW_FROM: f32 = -8.0;
+const SLOW_BITS: f64 = 2.0 * BITS;
+/// Traces between two looks at the quotas.
+const QUOTAS_EVERY: u32 = 32;
+
+/// What a cluster may have.
+#[derive(Clone, Copy, Debug)]
+struct Quota {
+    id: u32,
+    probability: f64,
+    is_rare: bool,
+}
+
+/// Forest and clusters.
+#[derive(Clone, Debug)]
+pub(super) struct SampleHst {
+    forest: Forest,
+    window: u32,
+    masses: Vec<f64>,
+    clusters: Clusters,
+    quotas: Vec<Quota>,
+    until_quotas: u32,
+    /// What the trace at hand is.
+    features: [f64; N_FEATURES],
+    point: Option<Point>,
+    /// Share of the rare clusters.
+    pub(super) rare_share: f64,
+}
+
+impl SampleHst {
+    pub(super) fn new(seed: u64) -> Result<Self, Error> {
+        let config = ForestConfig {
+            n_trees: N_TREES,
+            height: HEIGHT,
+            window: WINDOWS.1,
+            seed,
+            construction: Construction::River,
+            score: ScoreKind::Tan,
+        };
+        let mut limits = [Limits { low: 0.0, high: BITS }; N_FEATURES];
+        limits[N_BUCKETS].high = SLOW_BITS;
+        Ok(Self {
+            forest: Forest::new(config, &limits)?,
+            window: WINDOWS.0,
+            masses: vec![0.0; N_TREES],
+            clusters: Clusters::new(BANDWIDTH),
+            quotas: Vec::new(),
+            until_quotas: 0,
+            features: [0.0; N_FEATURES],
+            point: None,
+            rare_share: 0.0,
+        })
+    }
+
+    /// The cluster of the trace whose words were read last and the probability of a keep. Until the
+    /// forest knows anything it is the budget.
+    pub(super) fn judge(
+        &mut self,
+        trace: &ClosedTrace,
+        scores: &[CloseScores],
+        words: &Words,
+        budget: f64,
+    ) -> (f64, Claim) {
+        let site = self.read(trace, scores, words);
+        self.point = self.distribution();
+        let Some(point) = self.point else { return (budget, Claim::NONE) };
+        self.until_quotas = self.until_quotas.saturating_sub(1);
+        if self.until_quotas == 0 {
+            self.until_quotas = QUOTAS_EVERY;
+            self.fill_quotas(budget);
+        }
+        let level = point.iter().sum::<f32>() / point.len() as f32;
+        let claim = |source| Claim { bits: -level, source, site };
+        let Some(idx) = self.clusters.find(&point) else {
+            // A cluster of its own: nothing is rarer.
+            return (1.0, claim(u64::MAX));
+        };
+        let id = self.clusters.list()[idx].id;
+        let known = self.quotas.iter().find(|quota| quota.id == id);
+        let (probability, is_rare) = known.map_or((1.0, true), |q| (q.probability, q.is_rare));
+        let claim = claim(u64::from(id));
+        // Others have no claim to what is left at the end.
+        let bits = if is_rare { claim.bits } else { f32::NEG_INFINITY };
+        (probability, Claim { bits, ..claim })
+    }
+
+    /// Learns the trace that was judged last.
+    pub(super) fn learn(&mut self) {
+        if let Some(point) = self.point.take() {
+            self.clusters.learn(&point);
+        }
+        // The features are finite and of the right number: the forest cannot refuse them.
+        let _ = self.forest.learn(&self.features);
+        if self.forest.n_latest() >= self.window {
+            self.forest.flip();
+            self.window = (2 * self.window).min(WINDOWS.1);
+        }
+    }
+
+    /// Turns the bag of words into features; returns the call site of the rarest word.
+    fn read(&mut self, trace: &ClosedTrace, scores: &[CloseScores], words: &Words) -> CallSiteId {
+        self.features = [0.0; N_FEATURES];
+        let mut slowest = SLOW_FROM;
+        for (span, scores) in trace.spans.iter().zip(scores) {
+            let bits = scores.cause.max(scores.site_self - 4.0);
+            if !scores.unknown {
+                slowest = slowest.max(bits);
+            }
+        }
+        self.features[N_BUCKETS] = f64::from(2.0 * (slowest - SLOW_FROM)).clamp(0.0, SLOW_BITS);
+        let mut rarest = (f32::NEG_INFINITY, CallSiteId::UNSET);
+        for found in words.bag() {
+            let bits = words.bits(found);
+            let bucket = (found.word.hash >> 32) as usize % N_BUCKETS;
+            let feature = &mut self.features[bucket];
+            *feature = feature.max(f64::from(bits).clamp(0.0, BITS));
+            if bits > rarest.0 {
+                rarest = (bits, found.word.site);
+            }
+        }
+        rarest.1
+    }
+
+    /// Percentiles of the logarithm of mass over the trees; `None` before the first flip.
+    fn distribution(&mut self) -> Option<Point> {
+        let is_known = self.forest.masses(&self.features, &mut self.masses).unwrap_or(false);
+        if !is_known {
+            return None;
+        }
+        self.masses.sort_unstable_by(f64::total_cmp);
+        // The reference's size drops out: a window twice as long has twice the mass.
+        let n = f64::from(self.forest.n_reference());
+        let at = |percent: usize| self.masses[percent * (N_TREES - 1) / 100];
+        Some([10, 30, 50, 70, 90].map(|percent| {
+            let mass = at(percent) * f64::from(WINDOWS.1) / n;
+            log2((1.0 + mass) as f32)
+        }))
+    }
+
+    fn fill_quotas(&mut self, budget: f64) {
+        let list = self.clusters.list();
+        let level = |point: &Point| f64::from(point.iter().sum::<f32>()) / point.len() as f64;
+        let shares: Vec<f64> = list.iter().map(|cluster| self.clusters.share(cluster)).collect();
+        let levels: Vec<f64> = list.iter().map(|cluster| level(&cluster.centre)).collect();
+        let mean: f64 = levels.iter().zip(&shares).map(|(level, share)| level * share).sum();
+        let stratum = |(&level, &share): (&f64, &f64)| Stratum {
+            level,
+            share,
+            is_rare: level < mean - RARE_BELOW,
+        };
+        let strata: Vec<Stratum> = levels.iter().zip(&shares).map(stratum).collect();
+        let rare = strata.iter().filter(|stratum| stratum.is_rare);
+        self.rare_share = rare.map(|stratum| stratum.share).sum();
+        let p = probabilities(&strata, budget);
+        self.quotas.clear();
+        for ((cluster, stratum), probability) in list.iter().zip(&strata).zip(p) {
+            self.quotas.push(Quota { id: cluster.id, probability, is_rare: stratum.is_rare });
+        }
+    }
+}
