@@ -1,6 +1,7 @@
 //! L2 and L3: topology and errors exact, the rest from trees of conditionals.
 
 mod bins;
+mod calibration;
 mod coder;
 mod codes;
 mod conditionals;
@@ -14,8 +15,10 @@ mod format;
 mod generate;
 mod keys;
 mod learn;
+mod mend;
 mod model;
-mod template;
+mod pins;
+pub(crate) mod template;
 mod text;
 mod topology;
 mod tree;
@@ -33,45 +36,71 @@ pub struct Options {
     pub beta: f64,
     /// Bits that a code of a leaf is thought to cost. Default 6.
     pub code_bits: f64,
+    /// Weight of times and of the durations of traces, relative to `beta`.
+    pub time_weight: f64,
+    /// See above.
+    pub duration_weight: f64,
     /// Steps of a leaf's weights in one standard deviation of their estimate.
     pub precision: f64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { beta: 1.0, code_bits: 6.0, precision: 2.0 }
+        Self { beta: 1.0, code_bits: 6.0, precision: 2.0, time_weight: 1.0, duration_weight: 1.0 }
     }
+}
+
+/// Whether shape and duration of each trace are pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// L3: the model alone.
+    Model,
+    /// L2: the model and, for each trace, its minute, shape and duration.
+    Pinned,
 }
 
 /// A window as a model.
 #[derive(Clone, Debug)]
 pub struct Fitted {
     model: model::Model,
+    pins: Option<pins::Pins>,
 }
 
 impl Fitted {
-    /// Fits a model.
+    /// Fits a model. Deterministic; memory and time grow with spans times columns.
     ///
     /// # Errors
     /// The window has more of something than a file may hold.
-    pub fn fit(traces: &Traces, options: &Options) -> Result<Self, Error> {
-        Ok(Self { model: fit::fit(traces, options)?.model })
+    pub fn fit(traces: &Traces, options: &Options, detail: Detail) -> Result<Self, Error> {
+        let fit = fit::fit(traces, options)?;
+        let pins = match detail {
+            Detail::Model => None,
+            Detail::Pinned => Some(pins::pins_of(&fit.codes)),
+        };
+        Ok(Self { model: fit.model, pins })
     }
 
-    /// Its sections: tag and bytes.
+    /// Its sections in file order, tag and bytes; they are compressed already.
     pub fn sections(&self) -> Vec<([u8; 4], Vec<u8>)> {
-        format::write(&self.model)
+        let mut sections = format::write(&self.model);
+        if let Some(pins) = &self.pins {
+            sections.push((PINS, pins::write(&self.model, pins)));
+        }
+        sections
     }
 
-    /// Reads it back; `find` yields the bytes of a section.
+    /// Reads it back; `find` yields the bytes of a section. With a section of pins it is L2.
     ///
     /// # Errors
     /// A section is missing, ends early, exceeds a limit or contradicts another.
     pub fn read<'a>(find: impl Fn([u8; 4]) -> Option<&'a [u8]>) -> Result<Self, Error> {
-        Ok(Self { model: format::read(find)? })
+        let model = format::read(&find)?;
+        let pins = find(PINS).map(|bytes| pins::read(&model, bytes)).transpose()?;
+        Ok(Self { model, pins })
     }
 
-    /// Generates the window as `ExportTraceServiceRequest`s of at most 512 spans.
+    /// Generates the window as `ExportTraceServiceRequest`s of at most 512 spans, the same for the
+    /// same model, seed and mark everywhere.
     ///
     /// # Errors
     /// What `sink` fails with, at once.
@@ -81,10 +110,13 @@ impl Fitted {
         mark: &Mark,
         sink: &mut impl FnMut(Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
-        let generated = generate::generate(&self.model, seed);
+        let generated = generate::generate(&self.model, self.pins.as_ref(), seed);
         emit::emit(&self.model, &generated, mark, sink)
     }
 }
+
+/// The tag of the section that makes a model L2.
+pub const PINS: [u8; 4] = *b"PINS";
 
 /// Why a model cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -58,11 +58,8 @@ impl Bins {
         }
         let n_levels = (sorted.len() / 6).clamp(2, 64);
         let equal = (0..=n_levels).map(|i| i as f64 / n_levels as f64);
-        let mut levels: Vec<f64> = if sorted.len() > N_MANY {
-            equal.chain(LEVELS).collect()
-        } else {
-            equal.collect()
-        };
+        let mut levels: Vec<f64> =
+            if sorted.len() > N_MANY { equal.chain(LEVELS).collect() } else { equal.collect() };
         levels.sort_by(f64::total_cmp);
         let mut grid: Vec<i32> =
             levels.iter().map(|&level| z_of(quantile(sorted, level))).collect();
@@ -120,7 +117,7 @@ pub(crate) fn z_of(value: f64) -> i32 {
     if value < 0.0 { -magnitude } else { magnitude }
 }
 
-fn value_of(z: i32) -> i64 {
+pub(crate) fn value_of(z: i32) -> i64 {
     let magnitude = libm::round(libm::expm1(f64::from(z.abs()) / GRID)) as i64;
     if z < 0 { -magnitude } else { magnitude }
 }

@@ -44,6 +44,8 @@ const TIMING: [Kind; 8] = [
 pub(crate) struct Costing {
     learner: Learner,
     costs: Costs,
+    time_weight: f64,
+    duration_weight: f64,
 }
 
 impl Costing {
@@ -55,16 +57,15 @@ impl Costing {
             split: 0.0,
             precision: options.precision,
         };
-        Self { learner: Learner::new(costs, n_rows), costs }
+        Self {
+            learner: Learner::new(costs, n_rows),
+            costs,
+            time_weight: options.time_weight,
+            duration_weight: options.duration_weight,
+        }
     }
 
-    fn learn(
-        &mut self,
-        weight: f64,
-        target: &[u16],
-        ordinal: bool,
-        features: &[&Values],
-    ) -> Tree {
+    fn learn(&mut self, weight: f64, target: &[u16], ordinal: bool, features: &[&Values]) -> Tree {
         self.learner.set_costs(Costs { beta: self.costs.beta * weight, ..self.costs });
         self.learner.learn(target, ordinal, features)
     }
@@ -72,9 +73,8 @@ impl Costing {
 
 /// P(shape | bucket) of the traces that are drawn.
 pub(crate) fn fit_shape(costing: &mut Costing, model: &Model, codes: &Codes) -> Option<Tree> {
-    let is_drawn = |trace: &usize| {
-        model.drawn.get(codes.label[*trace] as usize).is_some_and(|&n| n > 0)
-    };
+    let is_drawn =
+        |trace: &usize| model.drawn.get(codes.label[*trace] as usize).is_some_and(|&n| n > 0);
     let rows: Vec<usize> = (0..codes.n_traces()).filter(is_drawn).collect();
     let target: Vec<u16> = rows.iter().map(|&trace| codes.label[trace] as u16).collect();
     let features = trace_features(&[Kind::Bucket], model, codes, &rows);
@@ -88,7 +88,8 @@ pub(crate) fn fit_duration(costing: &mut Costing, model: &Model, codes: &Codes) 
     let kinds = [Kind::Bucket, Kind::Coarse, Kind::Entry, Kind::Shape, Kind::TraceError];
     let features = trace_features(&kinds, model, codes, &rows);
     let features: Vec<&Values> = features.iter().collect();
-    (!rows.is_empty()).then(|| costing.learn(1.0, &codes.duration, true, &features))
+    let weight = costing.duration_weight;
+    (!rows.is_empty()).then(|| costing.learn(weight, &codes.duration, true, &features))
 }
 
 fn trace_features(kinds: &[Kind], model: &Model, codes: &Codes, rows: &[usize]) -> Vec<Values> {
@@ -105,9 +106,7 @@ fn values(model: &Model, codes: &Codes, spans: &[u32], feature: Feature) -> Valu
             .is_some_and(|key| model.keys[usize::from(key)].domain.is_ordinal()),
         kind => kind.is_ordinal(),
     };
-    let value = |&span: &u32| {
-        codes.feature(&model.topology, &model.layout, span as usize, feature)
-    };
+    let value = |&span: &u32| codes.feature(&model.topology, &model.layout, span as usize, feature);
     Values { feature, ordinal, values: spans.iter().map(value).collect() }
 }
 
@@ -152,24 +151,23 @@ fn fit_node(
             structure.iter().chain(&around).chain(&own).chain(&before).collect();
         let target = |&span: &u32| targets[codes.base[span as usize] as usize + slot];
         let target: Vec<u16> = spans.iter().map(target).collect();
-        let ordinal =
-            column > 0 && model.keys[usize::from(column) - 1].domain.is_ordinal();
+        let ordinal = column > 0 && model.keys[usize::from(column) - 1].domain.is_ordinal();
         columns.push(costing.learn(1.0, &target, ordinal, &features));
         if is_feature(model, column) {
             own.extend(all(vec![Feature { kind: Kind::Own, column }]));
         }
     }
     let timing = all(TIMING.map(Feature::of).to_vec());
-    let times: Vec<&Values> =
-        structure.iter().chain(&around).chain(&own).chain(&timing).collect();
+    let times: Vec<&Values> = structure.iter().chain(&around).chain(&own).chain(&timing).collect();
     let is_own_gap = |values: &&&Values| values.feature.kind != Kind::OwnGap;
     let for_gap: Vec<&Values> = times.iter().filter(is_own_gap).copied().collect();
     // Roots have no gap; a node that is sometimes a root is fitted on the other spans.
     let gap: Vec<u16> = spans.iter().map(|&span| codes.gap[span as usize]).collect();
     let has_gap = gap.iter().any(|&gap| gap > 0);
-    let gap = has_gap.then(|| costing.learn(1.0, &gap, true, &for_gap));
+    let weight = costing.time_weight;
+    let gap = has_gap.then(|| costing.learn(weight, &gap, true, &for_gap));
     let tail: Vec<u16> = spans.iter().map(|&span| codes.tail[span as usize]).collect();
-    let tail = costing.learn(1.0, &tail, true, &times);
+    let tail = costing.learn(weight, &tail, true, &times);
     Conditionals { columns, gap, tail }
 }
 
@@ -208,10 +206,13 @@ fn columns_around(model: &Model, codes: &Codes, spans: &[u32]) -> Vec<Feature> {
         }
     }
     let often = |which: usize, percent: usize| {
-        (0..n_columns).filter(move |_| n_any[which] > 0).filter(|&column| {
-            let n = counts[usize::from(column)][which];
-            n * 100 > n_any[which] * percent && is_feature(model, column)
-        }).collect::<Vec<u16>>()
+        (0..n_columns)
+            .filter(move |_| n_any[which] > 0)
+            .filter(|&column| {
+                let n = counts[usize::from(column)][which];
+                n * 100 > n_any[which] * percent && is_feature(model, column)
+            })
+            .collect::<Vec<u16>>()
     };
     let of_root = often(1, 50);
     let mut features: Vec<Feature> = often(0, 30)

@@ -100,7 +100,6 @@ pub(crate) fn references(traces: &Traces, edges: &[u32], n_edges: usize) -> Vec<
         .collect()
 }
 
-
 fn is_async(evidence: &Evidence) -> bool {
     evidence.n_after_parent * 2 > evidence.n
 }
@@ -224,11 +223,16 @@ impl Placer {
             return 0;
         }
         let parent = place.parent as usize;
+        // Children stand in order of their starts.
+        let earliest = match place.sibling {
+            NONE => self.start[parent],
+            sibling => self.start[sibling as usize].saturating_add(1),
+        };
         let from = match references[place.edge as usize] {
             Reference::Parallel => self.start[parent],
             Reference::Sequence => self.last_end[parent],
             Reference::Async => self.end[parent],
         };
-        from.saturating_add(gap).max(self.start[parent])
+        from.saturating_add(gap).max(earliest)
     }
 }

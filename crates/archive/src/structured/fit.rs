@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 use crate::traces::{Pod, Traces};
 
 use super::bins::Bins;
+use super::calibration::Quantiles;
 use super::codes::{Codes, Layout};
 use super::conditionals::{Costing, fit_conditionals, fit_duration, fit_shape};
 use super::coordinates::{Coordinates, edges_of, references};
@@ -125,12 +126,8 @@ fn resources(traces: &Traces, trace_of: &[u32], model: &mut Model) -> Vec<u32> {
         entry.0 += u32::from(entry.1 != trace);
         entry.1 = trace;
     }
-    let service_of: FxHashMap<&[u8], u32> = model
-        .services
-        .iter()
-        .enumerate()
-        .map(|(at, service)| (&service[..], at as u32))
-        .collect();
+    let service_of: FxHashMap<&[u8], u32> =
+        model.services.iter().enumerate().map(|(at, service)| (&service[..], at as u32)).collect();
     let name_key = b"service.name".to_vec();
     let full = |pod: &Pod, service: u32| {
         let attribute = |&(key, value): &(u32, u32)| {
@@ -292,7 +289,11 @@ fn fill_columns(
             let slot = (codes.base[span] + at) as usize;
             let copies = match at {
                 0 => true,
-                at => fitted[usize::from(model.layout.keys[node as usize][at as usize - 1])].key.copies,
+                at => {
+                    fitted[usize::from(model.layout.keys[node as usize][at as usize - 1])]
+                        .key
+                        .copies
+                }
             };
             let before = codes.before[slot] as usize;
             let same = exact.get(before).is_some_and(|&value| value == exact[slot]);
@@ -336,6 +337,7 @@ fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) {
             codes.gap[span] = model.gaps[node].bin_of(coordinates.gap[span]) as u16 + 1;
         }
     }
+    model.quantiles = quantiles(traces, codes, n_sites, &is_root);
     let entry = |trace: usize| model.topology.spans(codes.label[trace]).entry() as usize;
     let duration = |trace: usize| traces.duration(traces.offsets[trace] as usize) as i64;
     let mut all = vec![Vec::new(); n_sites];
@@ -353,4 +355,21 @@ fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) {
         let bins = &model.durations[entry(trace)];
         codes.duration[trace] = bins.bin_of(duration(trace)) as u16 + 1;
     }
+}
+
+fn quantiles(
+    traces: &Traces,
+    codes: &Codes,
+    n_sites: usize,
+    is_root: &impl Fn(usize) -> bool,
+) -> Vec<Quantiles> {
+    let mut all = vec![Vec::new(); n_sites];
+    for span in (0..codes.n_spans()).filter(|&span| !is_root(span)) {
+        all[codes.node[span] as usize].push(traces.duration(span) as i64);
+    }
+    let fit = |durations: &mut Vec<i64>| {
+        durations.sort_unstable();
+        Quantiles::fit(durations)
+    };
+    all.iter_mut().map(fit).collect()
 }

@@ -63,11 +63,8 @@ impl<C: Coder> Stream<C> {
 
     /// A number in the context of `what` and two facts known to both sides.
     fn number(&mut self, what: u32, known: [u32; 2], value: u32) -> u32 {
-        let contexts = [
-            hash(what, 0),
-            hash(what + 1, known[0]),
-            hash(what + 2, hash(known[0], known[1])),
-        ];
+        let contexts =
+            [hash(what, 0), hash(what + 1, known[0]), hash(what + 2, hash(known[0], known[1]))];
         number(&mut self.coder, (what >> 4) as u8, &contexts, value)
     }
 
@@ -120,8 +117,22 @@ impl<C: Coder> Stream<C> {
 
 /// What lists are called in errors, by the number of their context.
 const NAMES: [&str; 16] = [
-    "items", "services", "call sites", "resources", "attributes", "keys", "values", "templates",
-    "shapes", "spans", "failures", "traces", "buckets", "edges", "bins", "leaves",
+    "items",
+    "services",
+    "call sites",
+    "resources",
+    "attributes",
+    "keys",
+    "values",
+    "templates",
+    "shapes",
+    "spans",
+    "failures",
+    "traces",
+    "buckets",
+    "edges",
+    "bins",
+    "leaves",
 ];
 
 /// The sections of a model.
@@ -152,11 +163,7 @@ pub(crate) fn read<'a>(find: impl Fn([u8; 4]) -> Option<&'a [u8]>) -> Result<Mod
     Ok(model)
 }
 
-fn section<C: Coder>(
-    tag: [u8; 4],
-    stream: &mut Stream<C>,
-    model: &mut Model,
-) -> Result<(), Error> {
+fn section<C: Coder>(tag: [u8; 4], stream: &mut Stream<C>, model: &mut Model) -> Result<(), Error> {
     match tag {
         DICT => dictionary::code(stream, model),
         SHAPES => structure::shapes(stream, model),

@@ -22,9 +22,8 @@ const NODE_SHARE: u32 = 50;
 const NODE_SPANS: u32 = 20;
 const BINS: usize = 28;
 /// Parts of key names whose values are never held as they are.
-const DENIED: [&str; 10] = [
-    "id", "email", "mail", "token", "session", "address", "secret", "password", "phone", "user",
-];
+const DENIED: [&str; 10] =
+    ["id", "email", "mail", "token", "session", "address", "secret", "password", "phone", "user"];
 
 /// A key with the codes of its column.
 #[derive(Debug)]
@@ -58,12 +57,7 @@ pub(crate) fn fit_keys(traces: &Traces, trace_of: &[u32]) -> Vec<Fitted> {
     all
 }
 
-fn fit_key(
-    traces: &Traces,
-    trace_of: &[u32],
-    at: usize,
-    n_node: &[u32],
-) -> Option<Fitted> {
+fn fit_key(traces: &Traces, trace_of: &[u32], at: usize, n_node: &[u32]) -> Option<Fitted> {
     let column = &traces.columns[at];
     let nodes = nodes_with(traces, trace_of, column, n_node);
     let name = traces.names.get(column.key).to_vec();
@@ -74,9 +68,8 @@ fn fit_key(
     let is_number = |&(value, ..): &(u32, u32, u32)| {
         matches!(traces.values.get(value), ValueRef::Int(_) | ValueRef::Double(_))
     };
-    let is_text = |&(value, ..): &(u32, u32, u32)| {
-        matches!(traces.values.get(value), ValueRef::Str(_))
-    };
+    let is_text =
+        |&(value, ..): &(u32, u32, u32)| matches!(traces.values.get(value), ValueRef::Str(_));
     let n = support.values.len();
     let (domain, codes) = if n > NUMBERS_MIN && support.values.iter().all(is_number) {
         numbers(traces, column)

@@ -3,6 +3,7 @@
 use spanwise_model::SpanKind;
 
 use super::bins::Bins;
+use super::calibration::Quantiles;
 use super::codes::Layout;
 use super::coordinates::Reference;
 use super::domain::{Datum, Key};
@@ -66,6 +67,8 @@ pub(crate) struct Model {
     pub(crate) gaps: Vec<Bins>,
     pub(crate) tails: Vec<Bins>,
     pub(crate) durations: Vec<Bins>,
+    /// Durations of each node's spans that are no roots.
+    pub(crate) quantiles: Vec<Quantiles>,
     /// Shape given bucket; duration.
     pub(crate) shape: Option<Tree>,
     pub(crate) duration: Option<Tree>,

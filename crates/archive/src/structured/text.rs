@@ -70,9 +70,8 @@ impl Texts {
 
     fn byte<C: Coder>(&mut self, coder: &mut C, what: u32, byte: u8) -> u8 {
         let n = self.history.len();
-        let last = |k: usize| {
-            self.history[n - k..].iter().fold(k as u32, |h, &b| hash(h, u32::from(b)))
-        };
+        let last =
+            |k: usize| self.history[n - k..].iter().fold(k as u32, |h, &b| hash(h, u32::from(b)));
         let expected = match self.match_len {
             0 => 0x1_0000,
             len => len.min(15) << 8 | u32::from(self.history[self.matched]),

@@ -94,7 +94,9 @@ impl Leaf {
     /// The likeliest code above a limit; the limit plus one if there is none.
     pub(crate) fn likeliest_above(&self, limit: u16) -> u16 {
         let codes = self.codes.iter().zip(&self.roots).filter(|entry| *entry.0 > limit);
-        codes.max_by_key(|entry| (*entry.1, std::cmp::Reverse(*entry.0))).map_or(limit + 1, |e| *e.0)
+        codes
+            .max_by_key(|entry| (*entry.1, std::cmp::Reverse(*entry.0)))
+            .map_or(limit + 1, |e| *e.0)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::structured::Error;
 use crate::structured::bins::{Bins, Z_MAX};
+use crate::structured::calibration::{LEVELS, Quantiles};
 use crate::structured::coder::{Coder, hash, number, signed};
 use crate::structured::coordinates::Reference;
 use crate::structured::domain::Domain;
@@ -24,6 +25,10 @@ pub(super) fn code<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Resul
             *bins = self::bins(stream, bins, [what, kind], &last)?;
             last.clone_from(&bins.grid);
         }
+    }
+    model.quantiles.resize(n_sites, Quantiles::default());
+    for (site, quantiles) in model.quantiles.iter_mut().enumerate() {
+        *quantiles = self::quantiles(stream, quantiles, &model.tails[site])?;
     }
     for key in &mut model.keys {
         if let Domain::Numbers { bins, .. } = &mut key.domain {
@@ -80,5 +85,50 @@ fn bins<C: Coder>(
         Ok(Bins::of_grid(grid))
     } else {
         Err(Error::Impossible("edge"))
+    }
+}
+
+/// Nothing, or a point of the grid for each level. Durations of spans without children are their
+/// tails: the edges of those are a context.
+fn quantiles<C: Coder>(
+    stream: &mut Stream<C>,
+    quantiles: &Quantiles,
+    tails: &Bins,
+) -> Result<Quantiles, Error> {
+    let mut grid: Vec<i32> = Vec::new();
+    if !stream.flag(0x130, 0, !quantiles.grid.is_empty()) {
+        return Ok(Quantiles { grid });
+    }
+    let mut steps = [0_u32; 2];
+    let mut at_edges = 0_u32;
+    for at in 0..LEVELS.len() {
+        stream.coder.check()?;
+        let magnitude = |step: u32| (step + 1).ilog2();
+        let z = quantiles.grid.get(at).copied().unwrap_or(0);
+        let Some(&before) = grid.last() else {
+            let expected = tails.grid.first().copied().unwrap_or(0);
+            let off = signed(&mut stream.coder, 27, &[hash(0x134, 0)], z - expected);
+            grid.push(expected.saturating_add(off));
+            at_edges += u32::from(off == 0);
+            continue;
+        };
+        let expected = tails.grid.iter().find(|edge| **edge >= before + (steps[0] / 2) as i32);
+        let expected = expected.map_or(0, |edge| (edge - before).cast_unsigned());
+        let contexts = [
+            hash(0x138, at as u32),
+            hash(0x139, hash(magnitude(expected), u32::from(at_edges as usize * 2 > at))),
+            hash(0x13a, hash(magnitude(steps[0]), magnitude(steps[1]))),
+            hash(0x13b, hash(at as u32, magnitude(steps[0]))),
+            hash(0x13c, expected),
+        ];
+        let step = number(&mut stream.coder, 28, &contexts, (z - before).cast_unsigned());
+        at_edges += u32::from(step == expected);
+        steps = [step, steps[0]];
+        grid.push(before.saturating_add_unsigned(step));
+    }
+    if grid.iter().all(|z| z.abs() <= Z_MAX + 1) && grid.is_sorted() {
+        Ok(Quantiles { grid })
+    } else {
+        Err(Error::Impossible("quantile"))
     }
 }

@@ -4,8 +4,8 @@ use spanwise_model::SpanKind;
 
 use crate::structured::Error;
 use crate::structured::bins::Bins;
-use crate::structured::codes::Layout;
 use crate::structured::coder::{Coder, hash, number};
+use crate::structured::codes::Layout;
 use crate::structured::domain::{Datum, Domain, Key, Template};
 use crate::structured::model::{Model, Resource, Site};
 use crate::traces::Place;
@@ -132,8 +132,7 @@ fn datum<C: Coder>(stream: &mut Stream<C>, what: u32, value: &Datum) -> Result<D
         1 => Datum::Bool(stream.flag(0x54, 0, *value == Datum::Bool(true))),
         2 => {
             let number = if let Datum::Int(number) = value { *number } else { 0 };
-            Datum::Int(word(stream, what, (number << 1 ^ number >> 63).cast_unsigned()))
-                .unzigzag()
+            Datum::Int(word(stream, what, (number << 1 ^ number >> 63).cast_unsigned())).unzigzag()
         }
         3 => {
             let bits = if let Datum::Double(bits) = value { *bits } else { 0 };

@@ -221,8 +221,12 @@ fn pairs<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Result<(), Erro
     let pairs = std::mem::take(&mut model.pairs);
     let n_buckets = model.per_bucket.len() as u32;
     let mut rest = &pairs[..];
-    let mut n_spans: u64 = model.drawn.iter().zip(&model.topology.shapes)
-        .map(|(&n, shape)| u64::from(n) * shape.spans.len() as u64).sum();
+    let mut n_spans: u64 = model
+        .drawn
+        .iter()
+        .zip(&model.topology.shapes)
+        .map(|(&n, shape)| u64::from(n) * shape.spans.len() as u64)
+        .sum();
     for label in 0..model.topology.n_labels() as u32 {
         if model.drawn.get(label as usize).is_some_and(|&n| n > 0) {
             continue;
