@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use spanwise::serve::Role;
@@ -24,6 +25,8 @@ const RULES: &str = "scaler:
 ";
 /// Purchases of one request.
 const N: u64 = 2_000;
+/// How many milliseconds after an incident begins a side is killed.
+const MOMENTS_MS: [u64; 8] = [0, 1, 3, 10, 30, 100, 300, 900];
 
 fn sampler(dir: &Path, grpc: SocketAddr) -> Serving {
     let grpc = grpc.to_string();
@@ -58,11 +61,17 @@ fn n_decisions(api: SocketAddr) -> usize {
 
 /// Sends an incident to a sampler; `first` numbers its traces.
 fn send_incident(to: SocketAddr, first: u64) {
+    try_incident(to, first).unwrap();
+}
+
+/// The same to a sampler that may die of it.
+fn try_incident(to: SocketAddr, first: u64) -> Result<(), String> {
     use spanwise_otlp::exporter::Protocol::Grpc;
     let incident = request(recent(first, N, 2).map(Purchase::slow));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let compression = spanwise_otlp::transport::Compression::Identity;
-    runtime.block_on(export(to, Grpc, compression, incident)).unwrap();
+    let sent = runtime.block_on(export(to, Grpc, compression, incident));
+    sent.map(drop).map_err(|error| error.to_string())
 }
 
 /// Waits until a sampler has closed `n` traces, so that what it kept does not change any more.
@@ -160,6 +169,68 @@ fn a_sampler_outlives_its_processor() {
     // Its account begins where it subscribed.
     until_true("the account to close", || {
         let spans = status(second.api).unwrap()["spans"].clone();
+        (spans["accepted"].as_u64(), spans["missed"].as_u64()) == (Some(kept), Some(0))
+    });
+    assert!(sampler.stop());
+}
+
+/// Scenario: the sampler is killed again and again, each time a little later after the first byte of
+/// an incident: while it reads, decodes, samples, and streams.
+/// Guarantees: the processor notices every restart, its account never claims more than there was,
+/// and that of the last sampler, which lives, closes.
+#[test]
+fn a_processor_outlives_a_sampler_killed_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dying = sampler(dir.path(), any_port());
+    let grpc = dying.grpc.unwrap();
+    let processor = Running::start(RULES, Role::Processor { sampler: format!("http://{grpc}") });
+    for (round, delay) in (0_u64..).zip(MOMENTS_MS.map(Duration::from_millis)) {
+        subscribed(&processor);
+        assert_eq!(processor.server().account().unwrap().n_restarts, round);
+        let incident = std::thread::spawn(move || try_incident(grpc, 1 + round * N));
+        std::thread::sleep(delay);
+        dying.kill();
+        // Whether the incident was acknowledged depends on the moment.
+        let _acknowledged = incident.join().unwrap();
+        until_true("the loss to be noticed", || !processor.server().account().unwrap().connected);
+        let account = processor.server().account().unwrap();
+        assert_eq!(account.n_received + account.n_missed, account.n_range, "{delay:?}");
+        dying = sampler(dir.path(), grpc);
+    }
+    subscribed(&processor);
+    send_incident(grpc, 1 + 100 * N);
+    let kept = n_kept(dying.api, N);
+    check_account(&processor, kept, 0);
+    assert!(processor.stop());
+}
+
+/// Scenario: the processor is killed again and again, each time a little later after the first byte
+/// of an incident, while what it decides goes into its log.
+/// Guarantees: each successor starts on the log, with every decision its predecessors had shown, and
+/// the account of the last one closes.
+#[test]
+fn a_sampler_outlives_a_processor_killed_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let sampler = Running::start("sampler: {budget: 50%}\n", Role::Sampler);
+    let mut n_shown = 0;
+    for (round, delay) in (0_u64..).zip(MOMENTS_MS.map(Duration::from_millis)) {
+        let dying = processor(dir.path(), sampler.grpc());
+        until_true("the subscription", || is_ready(dying.api));
+        let n_restored = n_decisions(dying.api);
+        assert!(n_restored >= n_shown, "{n_restored} of {n_shown} decisions after {delay:?}");
+        sampler.send(request(recent(1 + round * N, N, 20).map(Purchase::slow)));
+        std::thread::sleep(delay);
+        n_shown = n_decisions(dying.api);
+        dying.kill();
+    }
+    let n_before = n_kept(sampler.api(), N * MOMENTS_MS.len() as u64);
+    let last = processor(dir.path(), sampler.grpc());
+    until_true("the subscription", || is_ready(last.api));
+    assert!(n_decisions(last.api) >= n_shown);
+    sampler.send(request(recent(1 + 100 * N, N, 20).map(Purchase::slow)));
+    let kept = n_kept(sampler.api(), N * (1 + MOMENTS_MS.len() as u64)) - n_before;
+    until_true("the account to close", || {
+        let spans = status(last.api).unwrap()["spans"].clone();
         (spans["accepted"].as_u64(), spans["missed"].as_u64()) == (Some(kept), Some(0))
     });
     assert!(sampler.stop());
