@@ -1,7 +1,7 @@
 //! What an acknowledgement is worth, by choice; and a disk that is full or slow for a while.
 
 use spanwise_wal::testing::{Fault, SimDisk};
-use spanwise_wal::{Codec, Config, Durability, Error, Kind, Log};
+use spanwise_wal::{Codec, Config, Durability, Error, Kind, Log, Retention};
 
 use crate::{contents, small};
 
@@ -57,6 +57,27 @@ fn in_memory_a_record_is_acknowledged_when_it_is_appended() {
     log.commit().unwrap();
     drop(log);
     assert_eq!(n_found(disk), 1);
+}
+
+/// Scenario: a verdict is written and not synced; commits go on with nothing to write.
+/// Guarantees: what it releases stays until it is on disk.
+#[test]
+fn a_release_waits_for_a_sync_whatever_the_durability() {
+    let config = Config { retention: Retention::Released, ..with(Durability::Write) };
+    let (mut log, _) = Log::open(SimDisk::default(), config).unwrap();
+    log.finish_replay();
+    let seq = log.append_held(Kind::BATCH, Codec::NONE, &[7; 4000], 1).unwrap();
+    let batch = log.commit().unwrap().position(seq).unwrap();
+    fill(&mut log, 1);
+    log.sync().unwrap();
+    log.append(Kind::VERDICT, Codec::NONE, b"drop").unwrap();
+    log.release(batch.segment, 1);
+    for _ in 0..3 {
+        log.commit().unwrap();
+        assert_eq!((log.stats().n_held, log.stats().n_segments), (1, 2));
+    }
+    log.sync().unwrap();
+    assert_eq!((log.stats().n_held, log.stats().n_segments), (0, 1));
 }
 
 /// Scenario: records were acknowledged without a sync, and the sync that comes later fails.

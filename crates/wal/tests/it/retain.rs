@@ -153,6 +153,26 @@ fn cursors_outlive_the_segment_they_were_written_to() {
     assert_eq!(log.n_missed("a"), 0);
 }
 
+/// Scenario: the segment with the cursors cannot be synced, and nothing else is needed of it.
+/// Guarantees: it stays until they are written again.
+#[test]
+fn the_only_record_of_cursors_is_not_deleted() {
+    let disk = SimDisk::default();
+    let mut log = log(&disk);
+    log.set_cursor("a", 1_000).unwrap();
+    fill(&mut log, 1);
+    log.append(Kind::BATCH, Codec::NONE, b"x").unwrap();
+    disk.fail(disk.n_calls() + 1, Fault::Io);
+    log.commit().unwrap();
+    assert_eq!((log.stats().n_failed_syncs, log.stats().n_segments), (1, 2));
+    let (again, _) = Log::open(disk.after_crash(|n| n - 1), released()).unwrap();
+    assert_eq!(again.cursor("a"), Some(1_000));
+    fill(&mut log, 1);
+    assert_eq!(log.stats().n_segments, 1);
+    let (again, _) = Log::open(disk.after_crash(|n| n - 1), released()).unwrap();
+    assert_eq!(again.cursor("a"), Some(1_000));
+}
+
 #[test]
 fn a_damaged_segment_is_put_aside_and_not_deleted() {
     let disk = SimDisk::default();
