@@ -44,7 +44,16 @@ const LAYERS: [Layer; 16] = [
     pure(
         "sampler",
         &["model", "hst"],
-        &["bytes", "crc32c", "hashbrown", "libm", "rustc-hash", "smallvec", "thiserror"],
+        &[
+            "bytes",
+            "crc32c",
+            "hashbrown",
+            "libm",
+            "parking_lot",
+            "rustc-hash",
+            "smallvec",
+            "thiserror",
+        ],
     ),
     pure("scaler", &["model"], &["hashbrown", "rustc-hash", "smallvec", "thiserror"]),
     pure("sim", &["model"], &["bytes", "libm", "rand_chacha", "rand_core", "thiserror"]),

@@ -57,6 +57,11 @@ impl Clusters {
         (distance <= self.bandwidth).then_some(idx)
     }
 
+    /// The name of the cluster with the nearest centre, however far.
+    pub(super) fn nearest_id(&self, point: &Point) -> Option<u32> {
+        self.nearest(point, usize::MAX).map(|(idx, _)| self.list[idx].id)
+    }
+
     /// Adds a point.
     pub(super) fn learn(&mut self, point: &Point) {
         self.unit /= KEPT;
@@ -168,8 +173,10 @@ mod tests {
         clusters.learn(&at(0.0));
         clusters.learn(&at(1.5));
         assert_eq!(clusters.list().len(), 2);
-        for i in 0..200 {
-            clusters.learn(&at(0.75 + if i % 2 == 0 { -0.1 } else { 0.1 }));
+        for x in [0.5, 1.05, 0.8] {
+            for _ in 0..200 {
+                clusters.learn(&at(x));
+            }
         }
         assert_eq!(clusters.list().len(), 1);
     }

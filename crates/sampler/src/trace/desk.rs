@@ -18,15 +18,15 @@ use super::reserve::{Draw, Held, N_LANES, Reserve};
 use super::threshold;
 use super::verdict::{Claim, Keep, Reason, Settled, Ticket, Verdict};
 
-/// Credit of chance at which its probability is the nominal one: the greater of a number of traces
-/// and a share of all it was given.
+/// Credit of chance at which its probability is the nominal one: a number of traces (a quarter of
+/// all it was given, while that is less), or a share of all it was given if that is more.
 const CHANCE_TARGET: f64 = 4.0;
 const CHANCE_TARGET_SHARE: f64 = 0.01;
 /// How far the probability follows debt and savings.
 const CHANCE_G: (f64, f64) = (0.1, 8.0);
 /// Traces that chance dropped by up to this factor may be kept at the end if budget is left, after
 /// those of rare strata.
-const NEARLY: f64 = 1.5;
+const NEARLY: f64 = 3.0;
 /// More than the bits of any stratum.
 const RARE_FIRST: f32 = 100.0;
 
@@ -164,21 +164,20 @@ impl Desk {
         let accrued = self.ledger.see(case.cost, case.tenant, case.now);
         self.pace.count(accrued.units, case.now);
         self.accrue(accrued);
+        // Who waits comes first, so that no trace is settled before its own verdict is out.
         self.pay_debts(case.now, settled);
+        self.promote(case.now, settled);
         let verdict = self.decide(opinion, case, settled);
         self.counters.n_kept += u64::from(matches!(verdict, Verdict::Keep(_)));
-        self.promote(case.now, settled);
         verdict
     }
 
     /// Lets time pass: what has waited too long is given up, and a new horizon may begin.
     pub(super) fn advance(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
         let horizon = now.as_ns() / self.horizon_ns;
-        if self.last != Timestamp::default() && horizon > self.last.as_ns() / self.horizon_ns {
-            self.spend_rest(self.last, settled);
-            if self.is_strict {
-                self.give_up_all(self.last, settled);
-            }
+        let is_new = horizon > self.last.as_ns() / self.horizon_ns;
+        if self.is_strict && is_new && self.last != Timestamp::default() {
+            self.drain(self.last, settled);
         }
         self.last = self.last.max(now);
         while let Some((slot, at)) = self.reserve.oldest() {
@@ -189,15 +188,17 @@ impl Desk {
         }
     }
 
-    /// Spends what is left on those who wait, the best of each lane first, and gives up the others.
+    /// Settles everyone who waits. Lanes spend their savings on the best; of the others chance draws
+    /// as it would have at once; what is left then goes to the best of those who lost, and since
+    /// nobody can say with what probability, they stand for nobody but themselves.
     pub(super) fn drain(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
-        self.spend_rest(now, settled);
-        self.give_up_all(now, settled);
-    }
-
-    fn give_up_all(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        self.pay_debts(now, settled);
+        self.spend(now, settled, |desk, idx| desk.lanes[idx].allotment.credit() >= 1.0);
+        self.draw_all(now, settled);
+        self.spend(now, settled, |_, _| true);
+        self.spend_on_nearly(now, settled);
         while let Some((slot, _)) = self.reserve.oldest() {
-            self.give_up(slot, now, settled);
+            self.settle(slot, None, settled);
         }
     }
 
@@ -223,7 +224,7 @@ impl Desk {
     fn decide(&mut self, opinion: &Opinion, case: &Case, settled: &mut Vec<Settled>) -> Verdict {
         let units = self.units(case.cost);
         let mut waits = [None; N_LANES];
-        for idx in 0..N_LANES {
+        for (idx, wait) in waits.iter_mut().enumerate() {
             let lane = &mut self.lanes[idx];
             if !lane.is_used {
                 continue;
@@ -238,8 +239,8 @@ impl Desk {
                 let keep = self.kept_by_content(idx, claim, f64::from(tail.share), case.cost);
                 return Verdict::Keep(keep);
             }
-            if self.lanes[idx].is_candidate(tail, self.share) {
-                waits[idx] = Some(claim);
+            if self.lanes[idx].is_candidate(tail, self.share, units) {
+                *wait = Some(claim);
             }
         }
         let probability = self.probability(opinion.probability);
@@ -285,15 +286,15 @@ impl Desk {
         if nominal >= 1.0 || nominal <= 0.0 {
             return nominal.clamp(0.0, 1.0);
         }
-        let target = CHANCE_TARGET.max(CHANCE_TARGET_SHARE * self.chance.given);
+        let given = self.chance.given;
+        let target = (CHANCE_TARGET_SHARE * given).max(CHANCE_TARGET.min(given / 4.0)).max(1.0);
         let g = (self.chance.credit() - self.owed_units) / target;
         (nominal * g.clamp(CHANCE_G.0, CHANCE_G.1)).min(1.0)
     }
 
     /// Draws for a trace that content has left over.
     fn draw(&mut self, held: Held, settled: &mut Vec<Settled>) -> Verdict {
-        let threshold = threshold::of_probability(held.probability);
-        if held.randomness < threshold || held.probability <= 0.0 {
+        if !is_won(&held) {
             return self.nearly(held, settled);
         }
         let is_free = self.owed.is_empty();
@@ -301,9 +302,7 @@ impl Desk {
             return Verdict::Keep(self.kept_by_chance(&held));
         }
         if self.has_room_for(held.cost, &[None; N_LANES], settled) {
-            self.owed_units += self.units(held.cost);
-            let slot = self.reserve.put(Held { draw: Draw::Won, claims: [None; N_LANES], ..held });
-            self.owed.push_back(slot);
+            self.owe(held);
             return self.ticket();
         }
         self.counters.n_budget_exhausted += 1;
@@ -399,41 +398,66 @@ impl Desk {
         Some(held)
     }
 
-    /// Content gives a trace up: chance has the last word.
+    /// Content gives a trace up: chance has the last word. What it wins without budget waits on.
     fn give_up(&mut self, slot: u32, now: Timestamp, settled: &mut Vec<Settled>) {
-        let Some(held) = self.take(slot) else { return };
-        let threshold = threshold::of_probability(held.probability);
-        let ticket = Ticket(held.ticket);
-        let is_won = match held.draw {
-            Draw::Open => held.probability > 0.0 && held.randomness >= threshold,
-            Draw::Won => true,
-            Draw::Lost => false,
-        };
-        if is_won && self.ledger.pay(held.cost, held.tenant, now) {
-            self.counters.n_promoted += 1;
-            let keep = Some(self.kept_by_chance(&held));
-            settled.push(Settled { ticket, keep });
-            return;
+        let Some(held) = self.reserve.get(slot).copied() else { return };
+        if held.draw != Draw::Open || !is_won(&held) {
+            self.counters.n_budget_exhausted += u64::from(held.draw == Draw::Won);
+            self.settle(slot, None, settled);
+        } else if self.owed.is_empty() && self.ledger.pay(held.cost, held.tenant, now) {
+            let keep = self.kept_by_chance(&held);
+            self.settle(slot, Some(keep), settled);
+        } else {
+            self.take(slot);
+            self.owe(Held { at: now, ..held });
         }
-        self.counters.n_budget_exhausted += u64::from(is_won);
-        self.counters.n_given_up += 1;
-        settled.push(Settled { ticket, keep: None });
+    }
+
+    /// Ends the wait of a trace.
+    fn settle(&mut self, slot: u32, keep: Option<Keep>, settled: &mut Vec<Settled>) {
+        let Some(held) = self.take(slot) else { return };
+        match keep {
+            Some(_) => self.counters.n_promoted += 1,
+            None => self.counters.n_given_up += 1,
+        }
+        settled.push(Settled { ticket: Ticket(held.ticket), keep });
+    }
+
+    /// Chance has won a trace for which there is no budget yet.
+    fn owe(&mut self, held: Held) {
+        self.owed_units += self.units(held.cost);
+        let slot = self.reserve.put(Held { draw: Draw::Won, claims: [None; N_LANES], ..held });
+        self.owed.push_back(slot);
+    }
+
+    /// Chance draws for everyone who waits; who loses waits on.
+    fn draw_all(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        for slot in self.reserve.slots() {
+            let Some(held) = self.reserve.get(slot).copied() else { continue };
+            if held.draw != Draw::Open {
+                continue;
+            }
+            if is_won(&held) && self.ledger.pay(held.cost, held.tenant, now) {
+                let keep = self.kept_by_chance(&held);
+                self.settle(slot, Some(keep), settled);
+            } else if let Some(held) = self.reserve.get_mut(slot) {
+                held.draw = Draw::Lost;
+            }
+        }
     }
 
     /// Keeps what chance has won earlier, in order.
     fn pay_debts(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
         while let Some(&slot) = self.owed.front() {
-            let Some(&held) = self.reserve.get(slot) else {
+            let Some(held) = self.reserve.get(slot).copied() else {
                 self.owed.pop_front();
                 continue;
             };
             if !self.ledger.pay(held.cost, held.tenant, now) {
                 break;
             }
-            self.take(slot);
-            let keep = Some(self.kept_by_chance(&held));
-            self.counters.n_promoted += 1;
-            settled.push(Settled { ticket: Ticket(held.ticket), keep });
+            let keep = self.kept_by_chance(&held);
+            self.settle(slot, Some(keep), settled);
         }
     }
 
@@ -482,35 +506,41 @@ impl Desk {
         if !self.ledger.pay(held.cost, held.tenant, now) {
             return false;
         }
-        self.take(slot);
         let tail = f64::from(self.lanes[idx].tail(claim.bits, held.lot).share);
+        let erase_threshold = held.draw == Draw::Lost;
         let keep = self.kept_by_content(idx, claim, tail, held.cost);
-        self.counters.n_promoted += 1;
-        settled.push(Settled { ticket: Ticket(held.ticket), keep: Some(keep) });
+        self.settle(slot, Some(Keep { erase_threshold, ..keep }), settled);
         true
     }
 
-    /// Spends what is left: on what chance has won, then on the best of the lane that has most left.
-    fn spend_rest(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
-        self.pay_debts(now, settled);
+    /// Spends on the best of the lane that has most left, among the lanes that `may`.
+    fn spend(
+        &mut self,
+        now: Timestamp,
+        settled: &mut Vec<Settled>,
+        may: impl Fn(&Self, usize) -> bool,
+    ) {
         loop {
             let credit = |idx: usize| self.lanes[idx].allotment.credit();
-            let waits = (0..N_LANES).filter(|&idx| !self.lanes[idx].waiting.is_empty());
-            let Some(idx) = waits.max_by(|&a, &b| credit(a).total_cmp(&credit(b))) else { break };
+            let waits = |&idx: &usize| !self.lanes[idx].waiting.is_empty() && may(self, idx);
+            let lanes = (0..N_LANES).filter(waits);
+            let Some(idx) = lanes.max_by(|&a, &b| credit(a).total_cmp(&credit(b))) else { break };
             let Some(&(_, slot)) = self.lanes[idx].waiting.last() else { break };
             if !self.promote_one(idx, slot, now, settled) {
                 break;
             }
         }
+    }
+
+    /// Spends on those who lost by little, or although their stratum is rare.
+    fn spend_on_nearly(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
         while let Some(&(_, slot)) = self.nearly.last() {
-            let Some(&held) = self.reserve.get(slot) else { break };
+            let Some(held) = self.reserve.get(slot).copied() else { break };
             if !self.ledger.pay(held.cost, held.tenant, now) {
                 break;
             }
-            self.take(slot);
             let keep = Keep { threshold: 0, erase_threshold: true, ..self.kept_by_chance(&held) };
-            self.counters.n_promoted += 1;
-            settled.push(Settled { ticket: Ticket(held.ticket), keep: Some(keep) });
+            self.settle(slot, Some(keep), settled);
         }
     }
 
@@ -535,4 +565,9 @@ impl Desk {
     fn units(&self, cost: Cost) -> f64 {
         cost.units(self.unit) as f64
     }
+}
+
+/// Whether a draw keeps a trace: R >= T.
+fn is_won(held: &Held) -> bool {
+    held.probability > 0.0 && held.randomness >= threshold::of_probability(held.probability)
 }

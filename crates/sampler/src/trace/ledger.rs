@@ -8,8 +8,9 @@
 //! Horizons tumble and are aligned to the epoch: over a sliding window a percentage can be broken by
 //! old traffic that leaves the window, without any keep.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use spanwise_model::Timestamp;
 
@@ -104,6 +105,8 @@ struct Account {
     seen: u64,
     kept: u64,
     carried: f64,
+    /// What the horizon before saw and kept: the slowest shard may still be spending from it.
+    before: (u64, u64),
     burst: Burst,
 }
 
@@ -235,9 +238,8 @@ impl Ledger {
         }
     }
 
-    /// A panic elsewhere leaves whole numbers behind, never half of one.
     fn lock(&self) -> MutexGuard<'_, Accounts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -269,6 +271,9 @@ impl Accounts {
     fn pay(&mut self, cost: Cost, tenant: u32, now: Timestamp) -> bool {
         self.advance(now);
         let bound = self.bound;
+        if bound.horizon_of(now) < self.total.horizon {
+            return self.pay_late(cost, tenant, now);
+        }
         let units = cost.units(bound.total.unit);
         let mut is_allowed = self.total.allows(units, bound.total, &bound, now);
         if let Some(budget) = bound.per_tenant {
@@ -287,6 +292,30 @@ impl Accounts {
         is_allowed
     }
 
+    /// Pays from the horizon before, for a shard that has not noticed its end. Only where no credit
+    /// was carried on from it, and only for shares.
+    fn pay_late(&mut self, cost: Cost, tenant: u32, now: Timestamp) -> bool {
+        let bound = self.bound;
+        let is_before = bound.horizon_of(now) + 1 == self.total.horizon && bound.carry_ns == 0;
+        let units = cost.units(bound.total.unit);
+        let mut is_allowed = is_before && self.total.allows_late(units, bound.total);
+        if let Some(budget) = bound.per_tenant.filter(|_| is_allowed) {
+            let account = self.tenant(tenant, now);
+            let units = cost.units(budget.unit);
+            // An account that nobody touched since is still in that horizon.
+            if account.horizon == bound.horizon_of(now) {
+                is_allowed = account.allows(units, budget, &bound, now);
+                account.kept += if is_allowed { units } else { 0 };
+            } else {
+                is_allowed = account.allows_late(units, budget);
+                account.before.1 += if is_allowed { units } else { 0 };
+            }
+        }
+        self.total.before.1 += if is_allowed { units } else { 0 };
+        self.n_refused += u64::from(!is_allowed);
+        is_allowed
+    }
+
     fn tenant(&mut self, tenant: u32, now: Timestamp) -> &mut Account {
         let is_known = self.tenants.contains_key(&tenant);
         let has_room = self.tenants.len() < N_TENANTS_MAX;
@@ -300,7 +329,7 @@ impl Accounts {
 impl Account {
     fn new(began: Timestamp, horizon: u64) -> Self {
         let burst = Burst { seconds: vec![(0, 0, 0); BURST_S].into() };
-        Self { horizon, began, seen: 0, kept: 0, carried: 0.0, burst }
+        Self { horizon, began, seen: 0, kept: 0, carried: 0.0, before: (0, 0), burst }
     }
 
     /// Begins a new horizon if it is time. Time never goes back here: a late clock counts in the
@@ -320,6 +349,8 @@ impl Account {
             let cap = brought * (bound.carry_ns as f64 / ran_ns as f64).min(1.0);
             self.carried = if horizon == self.horizon + 1 { left.min(cap) } else { 0.0 };
         }
+        let is_next = !is_first && horizon == self.horizon + 1;
+        self.before = if is_next { (self.seen, self.kept) } else { (0, 0) };
         (self.horizon, self.seen, self.kept) = (horizon, 0, 0);
         let begin = horizon.saturating_mul(bound.horizon_ns);
         self.began = if is_first { now } else { Timestamp(begin) };
@@ -349,6 +380,14 @@ impl Account {
         };
         // One keep a minute is no burst, whatever the budget.
         recent == 0 || (recent + units) as f64 <= bound.burst * within
+    }
+
+    fn allows_late(&self, units: u64, budget: Budget) -> bool {
+        let (seen, kept) = self.before;
+        match budget.rate {
+            Rate::Share(share) => (kept + units) as f64 <= share * seen as f64,
+            Rate::PerSecond(_) => false,
+        }
     }
 
     fn see(&mut self, units: u64, now: Timestamp, bound: &Bound) {
@@ -397,3 +436,6 @@ impl Lately {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,11 @@ impl Reserve {
         Some(held)
     }
 
+    /// Every slot there is, taken or not.
+    pub(super) fn slots(&self) -> std::ops::Range<u32> {
+        0..self.slots.len() as u32
+    }
+
     /// The oldest held trace.
     pub(super) fn oldest(&mut self) -> Option<(u32, Timestamp)> {
         while let Some(&(slot, ticket)) = self.by_age.front() {

@@ -8,8 +8,8 @@
 //!
 //! **Reconstructed**, and ours: which words there are and how they become few dense features (a
 //! path of 8 splits sees 8 features, so of a bag of hundreds of words a new one would go unseen; here
-//! a feature is the rarest word of its bucket, by count and document frequency); the latency words;
-//! trees, height and windows; the percentiles 10, 30, 50, 70, 90 of the logarithm of mass; bandwidth,
+//! a feature is the rarest word of its bucket by document frequency, counts being part of the words);
+//! one feature for the slowest span, without which no latency is seen at all; trees, height and windows; the percentiles 10, 30, 50, 70, 90 of the logarithm of mass; bandwidth,
 //! merging and fading; which clusters are rare, and how quotas are filled ([`super::quotas`]).
 
 use spanwise_hst::{Construction, Forest, ForestConfig, Limits, ScoreKind};
@@ -17,6 +17,7 @@ use spanwise_model::{CallSiteId, ClosedTrace};
 
 use super::clusters::{Clusters, Point};
 use super::quotas::{Stratum, probabilities};
+use super::signals;
 use super::verdict::Claim;
 use super::words::Words;
 use crate::bits::log2;
@@ -63,8 +64,8 @@ pub(super) struct SampleHst {
     /// What the trace at hand is.
     features: [f64; N_FEATURES],
     point: Option<Point>,
-    /// Share of the rare clusters.
-    pub(super) rare_share: f64,
+    /// Levels below this are rare.
+    rare_level: f64,
 }
 
 impl SampleHst {
@@ -88,7 +89,7 @@ impl SampleHst {
             until_quotas: 0,
             features: [0.0; N_FEATURES],
             point: None,
-            rare_share: 0.0,
+            rare_level: f64::NEG_INFINITY,
         })
     }
 
@@ -111,13 +112,16 @@ impl SampleHst {
         }
         let level = point.iter().sum::<f32>() / point.len() as f32;
         let claim = |source| Claim { bits: -level, source, site };
-        let Some(idx) = self.clusters.find(&point) else {
-            // A cluster of its own: nothing is rarer.
-            return (1.0, claim(u64::MAX));
+        let id = self.clusters.nearest_id(&point);
+        let known = id.and_then(|id| self.quotas.iter().find(|quota| quota.id == id));
+        let is_alone = self.clusters.find(&point).is_none() || known.is_none();
+        let (probability, is_rare) = match known {
+            // A cluster of its own, or a new one: nothing is rarer, unless its mass is usual.
+            _ if is_alone && f64::from(level) < self.rare_level => (1.0, true),
+            Some(quota) => (quota.probability, quota.is_rare),
+            None => (budget, false),
         };
-        let id = self.clusters.list()[idx].id;
-        let known = self.quotas.iter().find(|quota| quota.id == id);
-        let (probability, is_rare) = known.map_or((1.0, true), |q| (q.probability, q.is_rare));
+        let id = id.unwrap_or(u32::MAX);
         let claim = claim(u64::from(id));
         // Others have no claim to what is left at the end.
         let bits = if is_rare { claim.bits } else { f32::NEG_INFINITY };
@@ -141,11 +145,8 @@ impl SampleHst {
     fn read(&mut self, trace: &ClosedTrace, scores: &[CloseScores], words: &Words) -> CallSiteId {
         self.features = [0.0; N_FEATURES];
         let mut slowest = SLOW_FROM;
-        for (span, scores) in trace.spans.iter().zip(scores) {
-            let bits = scores.cause.max(scores.site_self - 4.0);
-            if !scores.unknown {
-                slowest = slowest.max(bits);
-            }
+        if let Some(latency) = signals::latency(trace, scores) {
+            slowest = slowest.max(latency.bits);
         }
         self.features[N_BUCKETS] = f64::from(2.0 * (slowest - SLOW_FROM)).clamp(0.0, SLOW_BITS);
         let mut rarest = (f32::NEG_INFINITY, CallSiteId::UNSET);
@@ -183,14 +184,11 @@ impl SampleHst {
         let shares: Vec<f64> = list.iter().map(|cluster| self.clusters.share(cluster)).collect();
         let levels: Vec<f64> = list.iter().map(|cluster| level(&cluster.centre)).collect();
         let mean: f64 = levels.iter().zip(&shares).map(|(level, share)| level * share).sum();
-        let stratum = |(&level, &share): (&f64, &f64)| Stratum {
-            level,
-            share,
-            is_rare: level < mean - RARE_BELOW,
-        };
+        let rare_level = mean - RARE_BELOW;
+        self.rare_level = rare_level;
+        let stratum =
+            |(&level, &share): (&f64, &f64)| Stratum { level, share, is_rare: level < rare_level };
         let strata: Vec<Stratum> = levels.iter().zip(&shares).map(stratum).collect();
-        let rare = strata.iter().filter(|stratum| stratum.is_rare);
-        self.rare_share = rare.map(|stratum| stratum.share).sum();
         let p = probabilities(&strata, budget);
         self.quotas.clear();
         for ((cluster, stratum), probability) in list.iter().zip(&strata).zip(p) {

@@ -35,8 +35,6 @@ pub enum WordKind {
     Shape,
     /// A span of it failed.
     Error,
-    /// A span of it was slow, to one of a few degrees.
-    Slow,
 }
 
 /// A word: its hash and the call site it is about.
@@ -91,7 +89,7 @@ pub(super) struct Found {
 
 impl WordKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Callees, Self::Repeats, Self::Shape, Self::Error, Self::Slow];
+    pub const ALL: [Self; 4] = [Self::Callees, Self::Repeats, Self::Shape, Self::Error];
 
     /// The kind of a word by its hash.
     pub fn of(hash: u64) -> Option<Self> {
@@ -105,7 +103,6 @@ impl WordKind {
             Self::Repeats => "repeats",
             Self::Shape => "shape",
             Self::Error => "error",
-            Self::Slow => "slow",
         }
     }
 }
@@ -150,11 +147,6 @@ impl Words {
                 self.add(Word::new(WordKind::Error, head.site, 0));
             }
         }
-    }
-
-    /// Adds a word that says that a call site was slow, to one of a few degrees.
-    pub(super) fn add_slow(&mut self, site: CallSiteId, degree: u32) {
-        self.add(Word::new(WordKind::Slow, site, u64::from(degree)));
     }
 
     /// The words of the trace at hand.
@@ -324,4 +316,122 @@ pub(super) const fn scattered(n: u64) -> u64 {
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     n ^ (n >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use spanwise_model::{Batch, CloseReason, SpanHead, SpanId, Timestamp, TraceId};
+
+    use super::*;
+
+    /// A trace of (call site, position of the parent) a span.
+    fn trace(spans: &[(u32, i32)]) -> ClosedTrace {
+        let head = |&(site, parent): &(u32, i32)| {
+            let parent_id = if parent < 0 { SpanId::default() } else { SpanId([1; 8]) };
+            SpanHead { site: CallSiteId(site), parent_id, ..SpanHead::default() }
+        };
+        let batch = Arc::new(Batch { spans: spans.iter().map(head).collect(), ..Batch::default() });
+        let span = |(span_idx, &(_, parent)): (u32, &(u32, i32))| ClosedSpan {
+            batch: Arc::clone(&batch),
+            span_idx,
+            parent,
+            self_ns: 0,
+            own_ns: 0,
+            gap_ns: None,
+            kept_early: false,
+        };
+        ClosedTrace {
+            trace_id: TraceId([1; 16]),
+            reason: CloseReason::RootEnded,
+            closed_at: Timestamp::default(),
+            overflowed: false,
+            has_root: spans.iter().any(|(_, parent)| *parent < 0),
+            spans: (0..).zip(spans).map(span).collect(),
+        }
+    }
+
+    fn hashes(words: &mut Words, spans: &[(u32, i32)]) -> Vec<u64> {
+        words.read(&trace(spans));
+        let mut hashes: Vec<u64> = words.bag().iter().map(|found| found.word.hash).collect();
+        hashes.sort_unstable();
+        hashes
+    }
+
+    #[test]
+    fn words_do_not_depend_on_the_order_of_spans() {
+        let mut words = Words::new();
+        let one = hashes(&mut words, &[(1, -1), (2, 0), (3, 0), (2, 0), (4, 1)]);
+        let other = hashes(&mut words, &[(4, 4), (3, 2), (1, -1), (2, 2), (2, 2)]);
+        assert_eq!(one, other);
+        // Callees of 1, of 2 with and without, of 3 and 4; 1 calls 2 twice, 3 once, 2 calls 4; shape.
+        assert_eq!(one.len(), 9);
+    }
+
+    #[test]
+    fn whatever_changes_about_calls_changes_a_word() {
+        let mut words = Words::new();
+        let usual = [(1, -1), (2, 0), (3, 0)];
+        let base = hashes(&mut words, &usual);
+        for other in [
+            &[(1, -1), (2, 0)][..],
+            &[(1, -1), (2, 0), (3, 0), (3, 0)],
+            &[(1, -1), (2, 0), (3, 1)],
+            &[(1, -1), (2, 0), (9, 0)],
+        ] {
+            assert_ne!(hashes(&mut words, other), base, "{other:?}");
+        }
+        assert_eq!(hashes(&mut words, &usual), base);
+    }
+
+    #[test]
+    fn fragments_say_nothing_of_callees_and_shape() {
+        let mut words = Words::new();
+        words.read(&trace(&[(1, 5), (2, 0), (2, 0)]));
+        let kinds: Vec<_> = words.bag().iter().map(|found| WordKind::of(found.word.hash)).collect();
+        assert_eq!(kinds, [Some(WordKind::Repeats)]);
+    }
+
+    #[test]
+    fn rarity_is_that_of_the_faded_document_frequency() {
+        let mut words = Words::new();
+        let (usual, rare) = (trace(&[(1, -1)]), trace(&[(2, -1)]));
+        for _ in 0..1000 {
+            words.read(&usual);
+            words.learn(&usual);
+        }
+        words.read(&rare);
+        let bits: Vec<f32> = words.bag().iter().map(|found| words.bits(found)).collect();
+        // About log2(906 / 0.5).
+        assert!(bits.iter().all(|bits| (bits - 10.8).abs() < 0.1), "{bits:?}");
+        words.read(&usual);
+        assert!(words.bag().iter().all(|found| words.bits(found).abs() < 0.01));
+    }
+
+    #[test]
+    fn a_flood_of_names_is_bounded_and_leaves_the_known_words_alone() {
+        let mut words = Words::new();
+        let known = trace(&[(1, -1), (2, 0)]);
+        for _ in 0..5000 {
+            words.read(&known);
+            words.learn(&known);
+        }
+        let bits = |words: &mut Words| {
+            words.read(&known);
+            words.bag().iter().map(|found| words.bits(found)).fold(0.0, f32::max)
+        };
+        let before = bits(&mut words);
+        for site in 0..100_000 {
+            let flood = trace(&[(10 + site % 5, -1), (100 + site, 0)]);
+            words.read(&flood);
+            if site % 10 == 0 {
+                words.learn(&flood);
+                words.read(&known);
+                words.learn(&known);
+            }
+            assert!(words.entries.len() <= N_WORDS_MAX + 8);
+        }
+        assert!((bits(&mut words) - before).abs() < 1.1, "{before} {}", bits(&mut words));
+    }
 }

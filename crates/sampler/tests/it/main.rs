@@ -7,3 +7,4 @@ mod references;
 mod scale;
 mod snapshot;
 mod stream;
+mod traces;
