@@ -17,3 +17,6 @@ pub use cost::{Cost, Prices};
 pub use error::Error;
 pub use period::{Period, periods};
 pub use recording::Recording;
+
+#[cfg(test)]
+mod tests;

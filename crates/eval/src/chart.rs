@@ -56,8 +56,8 @@ pub fn lines(frame: &Frame<'_>, series: &[Series]) -> String {
     let shown = |point: &&Point| at(point.x).is_finite() && point.y.is_finite();
     let points = || series.iter().flat_map(|series| series.points.iter().filter(shown));
     let (low, high) = range(points().map(|point| at(point.x)));
-    let (_, top) = range(points().map(|point| point.y + point.error.unwrap_or(0.0)));
-    let scale = Scale { low, high, top: top.max(1e-9) };
+    let top = top(points().map(|point| point.y + point.error.unwrap_or(0.0)));
+    let scale = Scale { low, high, top };
     let mut svg = begin(frame, &scale);
     for tick in ticks(frame.is_log, low, high) {
         label(&mut svg, scale.x(at(tick)), HEIGHT - BOTTOM + 16.0, "middle", &short(tick));
@@ -101,8 +101,7 @@ pub fn lines(frame: &Frame<'_>, series: &[Series]) -> String {
 /// Draws bars: for each group one bar per series, where it has a value.
 pub fn bars(frame: &Frame<'_>, groups: &[&str], series: &[(String, Vec<Option<f64>>)]) -> String {
     let values = series.iter().flat_map(|(_, values)| values.iter().copied().flatten());
-    let (_, top) = range(values);
-    let scale = Scale { low: 0.0, high: groups.len().max(1) as f64, top: top.max(1e-9) };
+    let scale = Scale { low: 0.0, high: groups.len().max(1) as f64, top: top(values) };
     let mut svg = begin(frame, &scale);
     let width = (scale.x(1.0) - scale.x(0.0)) * 0.85 / series.len().max(1) as f64;
     for (at, group) in groups.iter().enumerate() {
@@ -159,11 +158,21 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// Powers of ten, or five even steps.
+/// The upper end of a vertical axis that begins at 0: shares end at 1, everything else at its
+/// greatest value.
+fn top(values: impl Iterator<Item = f64>) -> f64 {
+    let greatest = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
+    let is_share = (0.5..=1.05).contains(&greatest);
+    if is_share || greatest <= 0.0 { greatest.max(1.0) } else { greatest }
+}
+
+/// Powers of ten, with what lies between them on short axes; or five even steps.
 fn ticks(is_log: bool, low: f64, high: f64) -> Vec<f64> {
     if is_log {
-        let powers = low.ceil() as i32..=high.floor() as i32;
-        return powers.map(|power| 10_f64.powi(power)).collect();
+        let between: &[f64] = if high - low < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let powers = low.floor() as i32..=high.ceil() as i32;
+        let ticks = powers.flat_map(|power| between.iter().map(move |m| m * 10_f64.powi(power)));
+        return ticks.filter(|tick| (low..=high).contains(&tick.log10())).collect();
     }
     (0..=4).map(|step| low + f64::from(step) / 4.0 * (high - low)).collect()
 }

@@ -53,7 +53,18 @@ impl Metric {
         Self::Outlive,
     ];
 
-    /// Its name in rows and files.
+    /// Those that every evaluation reports; the others are variants of them.
+    pub const ROW: [Self; Self::Invalid as usize + 1] = {
+        let mut row = [Self::Q1; Self::Invalid as usize + 1];
+        let mut at = 0;
+        while at < row.len() {
+            row[at] = Self::ALL[at];
+            at += 1;
+        }
+        row
+    };
+
+    /// Its name in rows.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Q1 => "q1",

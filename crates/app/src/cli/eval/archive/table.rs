@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use spanwise_archive::evaluation::published;
+use spanwise_archive::fidelity::Metric;
 
 use super::row::Row;
 use crate::cli::archive::shown_metrics;
@@ -41,6 +42,7 @@ pub(super) fn render(rows: &[Row]) -> String {
         }
         let _ = writeln!(text, " {:>9}", figure("usd_per_1m_transfer", 4));
     }
+    text.push_str(&shortfalls(rows));
     text.push_str(PUBLISHED);
     for row in &published::ROWS {
         let number =
@@ -59,6 +61,28 @@ pub(super) fn render(rows: &[Row]) -> String {
     }
     text
 }
+
+/// The cells in which a model answers worse than 1:5 head sampling of the same recording does.
+fn shortfalls(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for model in rows.iter().filter(|row| row.level.is_some()) {
+        let is_bar = |row: &&Row| row.data == model.data && row.method == BAR;
+        let Some(bar) = rows.iter().find(is_bar) else { continue };
+        let worse = |metric: &Metric| {
+            let (own, bar) = (model.figure(metric.name()).mean?, bar.figure(metric.name()).mean?);
+            let is_worse = if metric.is_greater_better() { own < bar } else { own > bar };
+            is_worse.then(|| format!("{} {own:.4} ({bar:.4})", metric.name()))
+        };
+        let cells: Vec<String> = Metric::ROW.iter().filter_map(worse).collect();
+        let cells = if cells.is_empty() { "no cell".to_owned() } else { cells.join(", ") };
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{} {} worse than {BAR}: {cells}", model.data, model.method);
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+/// What a model has to answer as well as, for a fraction of its bytes.
+const BAR: &str = "head:5";
 
 const PUBLISHED: &str = "
 As published (Gen-T; 15,000 traces of applications that are not to be had):
