@@ -4,6 +4,7 @@
 mod quality;
 mod shocks;
 mod spans;
+mod traces;
 
 use spanwise_eval::Meter;
 
