@@ -8,7 +8,7 @@ use crate::container::{Container, Header, Level, Tag};
 use crate::error::Error;
 use crate::fidelity::Fidelity;
 use crate::limits::Limits;
-use crate::{lossless, modelled};
+use crate::{lossless, modelled, near_lossless};
 
 /// A file whose frame was checked. Sections are checked when they are read.
 #[derive(Clone, Debug)]
@@ -84,6 +84,7 @@ impl Archive {
     pub fn generate(&self, sink: &mut impl FnMut(Bytes) -> io::Result<()>) -> Result<(), Error> {
         match self.container.header().level {
             Level::Lossless => lossless::generate(&self.container, Tag::COLUMNS, sink),
+            Level::NearLossless => near_lossless::generate(&self.container, sink),
             level if modelled::is_model(level) => modelled::generate(&self.container, sink),
             level => Err(Error::Unavailable { level }),
         }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use crate::container::{Header, Level, Method, write_archive};
 use crate::error::Error;
+use crate::near_lossless::NearLossless;
 use crate::options::Options;
-use crate::{lossless, modelled};
+use crate::{lossless, modelled, near_lossless};
 
 /// A window as a file.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct Compressed {
 }
 
 /// What was compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
     /// The header written.
     pub header: Header,
@@ -25,6 +26,8 @@ pub struct Summary {
     pub n_bytes_in: u64,
     /// Traces kept verbatim beside the level.
     pub n_traces_verbatim: u64,
+    /// L1 only.
+    pub near_lossless: Option<NearLossless>,
 }
 
 /// Compresses a window: each item is one `ExportTraceServiceRequest`.
@@ -44,7 +47,13 @@ pub fn compress(
             let mut header = Header::new(Level::Lossless, Method::Columns);
             let sections = lossless::compress(&requests, &mut header)?;
             let bytes = write_archive(&header, &sections)?;
-            Ok(Compressed { bytes, summary: Summary { header, n_bytes_in, n_traces_verbatim: 0 } })
+            let (n_traces_verbatim, near_lossless) = (0, None);
+            let summary = Summary { header, n_bytes_in, n_traces_verbatim, near_lossless };
+            Ok(Compressed { bytes, summary })
+        }
+        Level::NearLossless => {
+            let (bytes, summary) = near_lossless::compress(&requests, options)?;
+            Ok(Compressed { bytes, summary })
         }
         level if modelled::is_model(level) => {
             let (bytes, summary) = modelled::compress(&requests, options)?;

@@ -21,4 +21,5 @@ pub use compress::{Compressed, Summary, compress};
 pub use container::{Header, Level, Method, Tag, UnknownLevel};
 pub use error::{Error, Place};
 pub use limits::Limits;
+pub use near_lossless::NearLossless;
 pub use options::{KeepVerbatim, Options};

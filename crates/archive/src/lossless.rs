@@ -11,6 +11,7 @@ mod dictionary;
 mod emit;
 mod ids;
 mod service;
+mod span;
 mod text;
 mod times;
 mod topology;
@@ -29,9 +30,9 @@ use rustc_hash::FxHashMap;
 use crate::container::{Container, Header, Section, SectionWriter, Tag};
 use crate::entropy::Model;
 use crate::error::Error;
+use crate::near_lossless::{Grids, Mark, NearLossless};
 
-#[cfg(test)]
-mod tests;
+pub(crate) use emit::put_field;
 
 /// Version of the sections written here.
 const VERSION: u16 = 1;
@@ -65,6 +66,8 @@ struct State {
     last_start: u64,
     /// Class of the last time coded in the trace.
     class_in_trace: u32,
+    /// Times and numbers are coded to their bin: L1.
+    grids: Option<Grids>,
 }
 
 /// Where a node's last span stood.
@@ -93,8 +96,11 @@ struct Trace {
     resource: Vec<u32>,
     /// Position among the layouts of the node.
     layout: Vec<u32>,
+    /// As coded.
     start: Vec<u64>,
     end: Vec<u64>,
+    /// Start and end as given; a writer's only.
+    given: Vec<(u64, u64)>,
 }
 
 impl Trace {
@@ -107,6 +113,7 @@ impl Trace {
         self.layout.push(0);
         self.start.push(0);
         self.end.push(0);
+        self.given.push((0, 0));
     }
 
     fn clear(&mut self) {
@@ -138,6 +145,7 @@ impl State {
             n_traces: 0,
             last_start: 0,
             class_in_trace: 0,
+            grids: None,
         }
     }
 
@@ -187,15 +195,18 @@ pub(crate) fn compress(requests: &[Bytes], header: &mut Header) -> Result<Vec<Se
     let traces = tree::traces(&window.spans);
     header.n_traces = traces.len() as u64;
     header.n_spans = (window.spans.len() + window.odd.len()) as u64;
-    sections(&window, &traces, Tag::COLUMNS)
+    Ok(sections(&window, &traces, (Tag::COLUMNS, false))?.0)
 }
 
+/// Blocks of traces as sections.
 fn sections(
     window: &window::Window<'_>,
     traces: &[Vec<tree::Step>],
-    tag: Tag,
-) -> Result<Vec<Section>, Error> {
+    (tag, is_near): (Tag, bool),
+) -> Result<(Vec<Section>, NearLossless), Error> {
     let mut sections = Vec::new();
+    let mut errors = Vec::new();
+    let mut near = NearLossless::default();
     let mut rest = traces;
     let mut is_first = true;
     while is_first || !rest.is_empty() {
@@ -207,11 +218,17 @@ fn sections(
         }
         let (now, later) = rest.split_at(n);
         let mut section = SectionWriter::new();
-        section.raw(&block::write(window, now, is_first)?);
+        let block = block::write(window, now, (is_first, is_near))?;
+        near.ideal_bytes += block.ideal_bits / 8.0;
+        near.coded_bytes += block.bytes.len() as u64;
+        errors.extend(block.errors);
+        section.raw(&block.bytes);
         sections.push(section.finish(tag, VERSION));
         (rest, is_first) = (later, false);
     }
-    Ok(sections)
+    errors.sort_unstable_by(f32::total_cmp);
+    near.timing_error = errors.get(errors.len() / 2).copied().unwrap_or(0.0).into();
+    Ok((sections, near))
 }
 
 /// Brings back the messages of all sections of a tag.
@@ -220,12 +237,14 @@ pub(crate) fn generate(
     tag: Tag,
     sink: &mut dyn FnMut(Bytes) -> io::Result<()>,
 ) -> Result<(), Error> {
-    for section in container.sections(tag) {
+    let mark = Mark::new(container.archive_id());
+    for (number, section) in container.sections(tag).enumerate() {
         let (version, bytes) = section?;
         if version != VERSION {
             return Err(Error::corrupt(tag, 0, "unknown version of the section"));
         }
-        block::read(&bytes, tag, container.limits(), sink)?;
+        let block = block::Block { bytes: &bytes, tag, number: number as u32, mark: &mark };
+        block::read(&block, container.limits(), sink)?;
     }
     Ok(())
 }

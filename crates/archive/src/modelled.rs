@@ -53,7 +53,7 @@ pub(crate) fn compress(requests: &[Bytes], options: &Options) -> Result<(Vec<u8>
     sections.push(Section { tag: Tag::FIDELITY, version: VERSION, bytes: fidelity.encode() });
     let n_bytes_in = requests.iter().map(|request| request.len() as u64).sum();
     let bytes = write_archive(&header, &sections)?;
-    Ok((bytes, Summary { header, n_bytes_in, n_traces_verbatim }))
+    Ok((bytes, Summary { header, n_bytes_in, n_traces_verbatim, near_lossless: None }))
 }
 
 /// The best of the seeds, and its score.

@@ -29,6 +29,8 @@ pub(crate) struct Encoder {
     out: Vec<u8>,
     low: u64,
     range: u64,
+    /// Ideal length in bits of what was written, if it is measured.
+    n_bits: Option<f64>,
 }
 
 /// The reader. Behind the end it reads zeros; see [`Coder::is_overrun`].
@@ -43,7 +45,17 @@ pub(crate) struct Decoder<'a> {
 
 impl Encoder {
     pub(crate) fn new() -> Self {
-        Self { out: Vec::new(), low: 0, range: u64::MAX }
+        Self { out: Vec::new(), low: 0, range: u64::MAX, n_bits: None }
+    }
+
+    /// A writer that also adds up the ideal length of what it is given: -log2 of each probability.
+    pub(crate) fn measuring() -> Self {
+        Self { n_bits: Some(0.0), ..Self::new() }
+    }
+
+    /// The ideal length in bits; 0 unless it is measured.
+    pub(crate) fn ideal_bits(&self) -> f64 {
+        self.n_bits.unwrap_or(0.0)
     }
 
     /// Bytes written so far, give or take eight.
@@ -94,6 +106,10 @@ impl Coder for Encoder {
     const READS: bool = false;
 
     fn bit(&mut self, p: u32, bit: u32) -> u32 {
+        if let Some(n_bits) = &mut self.n_bits {
+            let p = if bit == 0 { 65_536 - p } else { p };
+            *n_bits += 16.0 - libm::log2(f64::from(p));
+        }
         let bound = (self.range >> 16) * u64::from(p);
         if bit == 0 {
             self.advance(bound);
@@ -106,6 +122,9 @@ impl Coder for Encoder {
     }
 
     fn raw(&mut self, n_bits: u32, value: u64) -> u64 {
+        if let Some(all) = &mut self.n_bits {
+            *all += f64::from(n_bits);
+        }
         let mut left = n_bits;
         while left > 0 {
             let n = left.min(16);

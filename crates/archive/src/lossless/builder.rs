@@ -8,6 +8,7 @@ use super::values::decimal;
 use super::window::{SpanRef, Window};
 use super::wire::{self, Kind, Token, Value};
 use super::{dictionary_bytes, service};
+use crate::near_lossless::form;
 
 /// A column with more distinct values is not low.
 const N_LOW_MAX: usize = 256;
@@ -35,6 +36,9 @@ struct Seen {
     values: FxHashMap<Vec<u8>, u32>,
     /// In order of appearance, up to the limit.
     list: Vec<Vec<u8>>,
+    /// Forms of the values, likewise; near-lossless only.
+    forms: FxHashSet<Vec<u8>>,
+    form_list: Vec<Vec<u8>>,
     /// Scales at which all doubles are decimal, as bits.
     scales: u32,
 }
@@ -52,6 +56,7 @@ struct Builder<'a> {
     uses: Vec<FxHashMap<u32, u32>>,
     fixed_names: FxHashSet<&'a [u8]>,
     services: FxHashMap<Vec<u8>, u32>,
+    is_near: bool,
     service_of: FxHashMap<u32, u32>,
 }
 
@@ -65,8 +70,12 @@ struct NodeKey {
 }
 
 /// Builds the dictionary of these traces. The first block also holds what is in no trace.
-pub(super) fn build(window: &Window<'_>, traces: &[Vec<Step>], is_first: bool) -> Built {
-    let mut builder = Builder::default();
+pub(super) fn build(
+    window: &Window<'_>,
+    traces: &[Vec<Step>],
+    (is_first, is_near): (bool, bool),
+) -> Built {
+    let mut builder = Builder { is_near, ..Builder::default() };
     let spans = || traces.iter().flatten().map(|step| &window.spans[step.span as usize]);
     builder.fixed_names = fixed_names(spans());
     let mut placed = Vec::new();
@@ -93,23 +102,23 @@ fn fixed_names<'a>(spans: impl Iterator<Item = &'a SpanRef<'a>>) -> FxHashSet<&'
     counts.into_iter().filter(|(_, n)| *n >= min).map(|(name, _)| name).collect()
 }
 
-/// A name without what varies: runs of digits and of what stands between them are one mark.
-fn form(name: &[u8]) -> Vec<u8> {
-    let mut form: Vec<u8> = Vec::new();
+/// A name without what varies: a run of digits is one mark.
+fn role(name: &[u8]) -> Vec<u8> {
+    let mut role: Vec<u8> = Vec::new();
     for &byte in name.iter().take(64) {
         let byte = if byte.is_ascii_digit() { b'0' } else { byte };
-        if byte != b'0' || form.last() != Some(&b'0') {
-            form.push(byte);
+        if byte != b'0' || role.last() != Some(&b'0') {
+            role.push(byte);
         }
     }
-    form
+    role
 }
 
 impl<'a> Builder<'a> {
     fn node(&mut self, window: &Window<'_>, span: &SpanRef<'a>) -> u32 {
         let service = self.service(window, span.place.resource);
         let is_fixed = self.fixed_names.contains(span.name);
-        let name = if is_fixed { span.name.to_vec() } else { form(span.name) };
+        let name = if is_fixed { span.name.to_vec() } else { role(span.name) };
         let key = NodeKey { service, scope: span.place.scope, kind: span.kind, is_fixed, name };
         if let Some(&node) = self.nodes.get(&key) {
             return node;
@@ -144,7 +153,7 @@ impl<'a> Builder<'a> {
                 self.seen.push(Seen { scales: (1 << N_SCALES) - 1, ..Seen::default() });
             }
             if token.kind.has_column() && !(token.kind == Kind::Name && is_name_fixed) {
-                self.seen[idx as usize].add(token.kind, *value);
+                self.seen[idx as usize].add(token.kind, *value, self.is_near);
             }
             layout.push(idx);
         }
@@ -236,7 +245,10 @@ impl<'a> Builder<'a> {
 }
 
 impl Seen {
-    fn add(&mut self, kind: Kind, value: Value<'_>) {
+    fn add(&mut self, kind: Kind, value: Value<'_>, is_near: bool) {
+        if is_near && matches!(kind, Kind::AttrStr | Kind::Name) {
+            self.add_form(value);
+        }
         if kind == Kind::AttrDouble
             && let Value::Bytes(bytes) = value
         {
@@ -253,6 +265,22 @@ impl Seen {
         }
     }
 
+    fn add_form(&mut self, value: Value<'_>) {
+        let Value::Bytes(text) = value else { return };
+        if self.form_list.len() > N_LOW_MAX {
+            return;
+        }
+        let form = form(text);
+        if !self.forms.contains(&form) {
+            self.form_list.push(form.clone());
+            self.forms.insert(form);
+        }
+    }
+
+    fn has_forms(&self) -> bool {
+        (1..=N_LOW_MAX).contains(&self.form_list.len())
+    }
+
     fn mode(&self, kind: Kind) -> Mode {
         if !kind.has_column() {
             return Mode::Nothing;
@@ -263,6 +291,7 @@ impl Seen {
         match kind {
             Kind::AttrDouble if self.scales != 0 => Mode::Decimal(self.scales.trailing_zeros()),
             _ if kind.is_int() => Mode::Int,
+            _ if self.has_forms() => Mode::Forms,
             _ => Mode::High,
         }
     }
@@ -270,7 +299,11 @@ impl Seen {
 
 fn token_def((token, seen): (&Token<'_>, &mut Seen)) -> TokenDef {
     let mode = seen.mode(token.kind);
-    let low = if mode == Mode::Low { std::mem::take(&mut seen.list) } else { Vec::new() };
+    let low = match mode {
+        Mode::Low => std::mem::take(&mut seen.list),
+        Mode::Forms => std::mem::take(&mut seen.form_list),
+        _ => Vec::new(),
+    };
     TokenDef {
         kind: token.kind,
         field: token.field,

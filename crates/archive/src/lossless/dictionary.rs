@@ -66,6 +66,8 @@ pub(super) enum Mode {
     High,
     /// Integers near earlier ones.
     Int,
+    /// As low, but of the forms of strings: near-lossless files only.
+    Forms,
     /// Doubles that are integers divided by this power of ten.
     Decimal(u32),
 }
@@ -88,7 +90,8 @@ impl Mode {
             Self::Low => 1,
             Self::High => 2,
             Self::Int => 3,
-            Self::Decimal(scale) => 4 + scale as u64,
+            Self::Forms => 4,
+            Self::Decimal(scale) => 5 + scale as u64,
         }
     }
 
@@ -98,7 +101,8 @@ impl Mode {
             1 => Some(Self::Low),
             2 => Some(Self::High),
             3 => Some(Self::Int),
-            4..=8 => Some(Self::Decimal(number as u32 - 4)),
+            4 => Some(Self::Forms),
+            5..=9 => Some(Self::Decimal(number as u32 - 5)),
             _ => None,
         }
     }
@@ -174,6 +178,7 @@ impl State {
             let fits = match mode {
                 Mode::Int => kind.is_int(),
                 Mode::Decimal(_) => kind == Kind::AttrDouble,
+                Mode::Forms => matches!(kind, Kind::AttrStr | Kind::Name),
                 _ => true,
             };
             if !is_field || !has_values || !fits || n_low > 256 {

@@ -6,6 +6,7 @@ use std::io;
 use bytes::Bytes;
 
 use super::dictionary::Dictionary;
+use super::wire::loose_field;
 use crate::error::Error;
 use crate::varint;
 
@@ -24,7 +25,8 @@ pub(super) struct Emitter<'a> {
     n_bytes_left: u64,
 }
 
-fn put_field(out: &mut Vec<u8>, number: u32, payload: &[u8]) {
+/// Appends a length-delimited field.
+pub(crate) fn put_field(out: &mut Vec<u8>, number: u32, payload: &[u8]) {
     varint::put(out, u64::from(number << 3 | 2));
     varint::put(out, payload.len() as u64);
     out.extend_from_slice(payload);
@@ -35,6 +37,29 @@ impl<'a> Emitter<'a> {
     pub(super) fn new(sink: &'a mut dyn FnMut(Bytes) -> io::Result<()>, n_bytes_max: u64) -> Self {
         let groups = BTreeMap::new();
         Self { sink, groups, n_spans: 0, n_bytes: 0, n_bytes_left: n_bytes_max }
+    }
+
+    /// Appends attributes to the resource of every envelope; one without a resource gets one.
+    pub(super) fn mark(&self, dictionary: &mut Dictionary, attributes: &[u8]) {
+        for envelope in &mut dictionary.resources {
+            let mut marked = Vec::with_capacity(envelope.len() + attributes.len() + 8);
+            let mut rest = &envelope[..];
+            let mut is_marked = false;
+            // A writer stores only envelopes that can be read; what follows a fault is lost.
+            while let Ok((number, payload, bytes)) = loose_field(&mut rest) {
+                match payload {
+                    Some(payload) if number == 1 && !is_marked => {
+                        put_field(&mut marked, 1, &[payload, attributes].concat());
+                        is_marked = true;
+                    }
+                    _ => marked.extend_from_slice(bytes),
+                }
+            }
+            if !is_marked {
+                put_field(&mut marked, 1, attributes);
+            }
+            *envelope = marked;
+        }
     }
 
     pub(super) fn span(

@@ -38,6 +38,12 @@ impl Writer {
         self.others.extend_from_slice(id);
     }
 
+    /// Appends counts alone, for ids that are made anew.
+    pub(super) fn finish_counts(&self, out: &mut Vec<u8>) {
+        varint::put(out, (self.high.len() / 8) as u64);
+        varint::put(out, (self.spans.len() / 8) as u64);
+    }
+
     /// Appends counts and planes.
     pub(super) fn finish(&self, out: &mut Vec<u8>) {
         varint::put(out, (self.high.len() / 8) as u64);
@@ -55,6 +61,11 @@ fn split<'a>(rest: &mut &'a [u8], n: u64, width: u64) -> Result<&'a [u8], Broken
     let (plane, tail) = halves.ok_or(Broken("ids end early"))?;
     *rest = tail;
     Ok(plane)
+}
+
+/// Takes traces and spans of a block whose ids are made anew.
+pub(super) fn counts(rest: &mut &[u8]) -> Result<(u64, u64), Broken> {
+    Ok((count(rest)?, count(rest)?))
 }
 
 fn count(rest: &mut &[u8]) -> Result<u64, Broken> {

@@ -34,6 +34,29 @@ pub(super) struct Ends {
     unit: u32,
 }
 
+/// Where starts of traces lie in near-lossless files.
+const FINE_NS: i64 = 1_000_000;
+
+/// How close a time must come in near-lossless files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Precision {
+    /// Within half a millisecond.
+    Fine,
+    /// Within the bin of its distance from the reference, as starts have them.
+    Start,
+    /// Likewise, as ends have them.
+    End,
+}
+
+/// How a time is coded.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    set: u32,
+    unit: u32,
+    reference: u64,
+    precision: Precision,
+}
+
 /// A span whose children are being placed.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
@@ -131,7 +154,8 @@ impl State {
         let mut edge = self.edges.get(&key).copied().unwrap_or_default();
         let best = edge.starts.best(predictions.len());
         let kind = hash(hash(0xc0, key), best as u32 + 4 * u32::from(is_late));
-        let unit = self.unit(coder, (kind, trace.node[i]), &mut edge.unit, trace.start[i]);
+        let given = trace.given[i].0;
+        let unit = self.unit(coder, (kind, trace.node[i]), &mut edge.unit, given);
         let (node, layout) = (trace.node[i], trace.layout[i]);
         let near = hash(hash(kind, trace.node_of(sibling)), unit);
         let contexts = [
@@ -141,11 +165,10 @@ impl State {
             hash(hash(hash(near, self.class_in_trace), node), 3),
             hash(hash(hash(kind, unit), trace.resource[i]), 4),
         ];
-        let scale = UNITS[unit as usize];
-        let reference = (predictions[best] / scale).cast_signed();
-        let given = (trace.start[i] / scale).cast_signed().wrapping_sub(reference);
-        let (error, class) = self.model.time(coder, &contexts, SET_START, given);
-        let start = reference.wrapping_add(error).cast_unsigned().wrapping_mul(scale);
+        let is_first = parent == NONE && sibling == NONE;
+        let precision = if is_first { Precision::Fine } else { Precision::Start };
+        let step = Step { set: SET_START, unit, reference: predictions[best], precision };
+        let (start, class) = self.time(coder, &contexts, step, given);
         trace.start[i] = start;
         edge.class = class;
         self.class_in_trace = class;
@@ -175,7 +198,8 @@ impl State {
         let mut ends = self.ends.get(&key).copied().unwrap_or_default();
         let best = ends.costs.best(predictions.len());
         let kind = hash(key, best as u32);
-        let unit = self.unit(coder, (kind, node), &mut ends.unit, trace.end[i]);
+        let given = trace.given[i].1;
+        let unit = self.unit(coder, (kind, node), &mut ends.unit, given);
         let near = hash(kind, unit);
         let contexts = [
             near,
@@ -185,11 +209,9 @@ impl State {
             hash(hash(near, trace.resource[i]), 4),
             hash(hash(near, self.class_in_trace), 5),
         ];
-        let scale = UNITS[unit as usize];
-        let reference = (predictions[best] / scale).cast_signed();
-        let given = (trace.end[i] / scale).cast_signed().wrapping_sub(reference);
-        let (error, class) = self.model.time(coder, &contexts, SET_END, given);
-        let end = reference.wrapping_add(error).cast_unsigned().wrapping_mul(scale);
+        let precision = Precision::End;
+        let step = Step { set: SET_END, unit, reference: predictions[best], precision };
+        let (end, class) = self.time(coder, &contexts, step, given);
         trace.end[i] = end;
         ends.class = class;
         self.class_in_trace = class;
@@ -215,15 +237,44 @@ impl State {
         let near = hash(kind, unit);
         let contexts =
             [near, hash(hash(near, ends.class), 1), hash(hash(near, trace.layout[i]), 2)];
-        let scale = UNITS[unit as usize];
-        let reference = (predictions[best] / scale).cast_signed();
-        let wanted = (given / scale).cast_signed().wrapping_sub(reference);
-        let (error, class) = self.model.time(coder, &contexts, SET_EVENT, wanted);
-        let time = reference.wrapping_add(error).cast_unsigned().wrapping_mul(scale);
+        let precision = Precision::End;
+        let step = Step { set: SET_EVENT, unit, reference: predictions[best], precision };
+        let (time, class) = self.time(coder, &contexts, step, given);
         ends.class = class;
         ends.costs.learn(time.cast_signed(), &predictions.map(u64::cast_signed));
         self.ends.insert(key, ends);
         time
+    }
+
+    /// Codes a time by its distance from a reference. Returns it as a reader will have it, and the
+    /// class of the distance.
+    fn time<C: Coder, const N: usize>(
+        &mut self,
+        coder: &mut C,
+        contexts: &[u32; N],
+        step: Step,
+        given: u64,
+    ) -> (u64, u32) {
+        let Some(grids) = &self.grids else {
+            let scale = UNITS[step.unit as usize];
+            let reference = (step.reference / scale).cast_signed();
+            let wanted = (given / scale).cast_signed().wrapping_sub(reference);
+            let (error, class) = self.model.time(coder, contexts, step.set, wanted);
+            let time = reference.wrapping_add(error).cast_unsigned().wrapping_mul(scale);
+            return (time, class);
+        };
+        let wanted = given.wrapping_sub(step.reference).cast_signed();
+        if step.precision == Precision::Fine {
+            let wanted = wanted.wrapping_add(FINE_NS / 2).div_euclid(FINE_NS);
+            let (steps, class) = self.model.signed(coder, contexts, (step.set, 3), wanted);
+            let distance = steps.wrapping_mul(FINE_NS).cast_unsigned();
+            return (step.reference.wrapping_add(distance), class);
+        }
+        let grid = if step.precision == Precision::Start { &grids.starts } else { &grids.ends };
+        let code = grid.code(wanted);
+        let code = self.model.index(coder, contexts, (step.set, 3), code) & 0xfff;
+        let distance = grid.value(code).cast_unsigned();
+        (step.reference.wrapping_add(distance), code / 3)
     }
 
     fn unit<C: Coder>(
@@ -233,6 +284,9 @@ impl State {
         last: &mut u32,
         time: u64,
     ) -> u32 {
+        if self.grids.is_some() {
+            return 0;
+        }
         let contexts = [hash(hash(0xf0, node), *last), hash(0xf1, kind)];
         let unit = self.model.nibble(coder, &contexts, SET_UNIT, unit_of(time));
         *last = unit.min(UNITS.len() as u32 - 1);

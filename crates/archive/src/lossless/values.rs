@@ -79,7 +79,7 @@ impl State {
     ) -> Result<Coded, Broken> {
         let span = Context::of(self, (column, trace.node[i]), (trace, i, told.last));
         match token.mode {
-            Mode::Low => self.low(coder, token, &span, (told, given)),
+            Mode::Low | Mode::Forms => self.low(coder, token, &span, (told, given)),
             Mode::High => self.high(coder, token, &span, given),
             Mode::Int => {
                 let given = if let Value::Int(int) = given { int.cast_signed() } else { 0 };
@@ -210,7 +210,14 @@ impl State {
         ];
         let set = (SET_INT + span.column % 32 * 8, 3);
         let wanted = given.wrapping_sub(predictions[best]);
-        let (error, class) = self.model.signed(coder, &contexts, set, wanted);
+        let (error, class) = match &self.grids {
+            None => self.model.signed(coder, &contexts, set, wanted),
+            Some(grids) => {
+                let code = grids.numbers.code(wanted);
+                let code = self.model.index(coder, &contexts, set, code) & 0xfff;
+                (grids.numbers.value(code), code)
+            }
+        };
         let int = predictions[best].wrapping_add(error);
         self.remember(span, |recent| {
             (recent.int, recent.class) = (int, class);

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use spanwise_model::TraceId;
 
 use super::window::{self, Window};
 use super::{sections, tree};
 use crate::container::{Section, Tag};
 use crate::error::Error;
+use crate::near_lossless::NearLossless;
 use crate::options::{KeepVerbatim, Options};
 
 /// A window from which traces are chosen.
@@ -75,6 +76,24 @@ impl<'a> Source<'a> {
         chosen
     }
 
+    /// Traces and spans.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let ids: FxHashSet<u128> = self.window.spans.iter().map(|span| span.trace_id).collect();
+        (ids.len() as u64, (self.window.spans.len() + self.window.odd.len()) as u64)
+    }
+
+    /// Near-lossless sections of all traces but these.
+    pub(crate) fn near_lossless(
+        mut self,
+        kept: &BTreeSet<TraceId>,
+    ) -> Result<(Vec<Section>, NearLossless), Error> {
+        let is_kept = |id: u128| kept.contains(&TraceId(id.to_be_bytes()));
+        self.window.spans.retain(|span| !is_kept(span.trace_id));
+        self.window.odd.retain(|odd| !odd.trace_id().is_some_and(is_kept));
+        let traces = tree::traces(&self.window.spans);
+        sections(&self.window, &traces, (Tag::COLUMNS, true))
+    }
+
     /// Sections of these traces, with the number of their spans. None if there are none.
     pub(crate) fn sections(
         mut self,
@@ -89,6 +108,6 @@ impl<'a> Source<'a> {
         self.window.empty.clear();
         let n_spans = (self.window.spans.len() + self.window.odd.len()) as u64;
         let traces = tree::traces(&self.window.spans);
-        Ok((sections(&self.window, &traces, Tag::VERBATIM)?, n_spans))
+        Ok((sections(&self.window, &traces, (Tag::VERBATIM, false))?.0, n_spans))
     }
 }

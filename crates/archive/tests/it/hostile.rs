@@ -8,7 +8,11 @@ use crate::messages::request;
 use crate::oracle::{check_open, generated, reseal};
 
 fn file(request: Vec<u8>) -> Vec<u8> {
-    let options = Options { level: Level::Lossless, ..Options::default() };
+    file_of(request, Level::Lossless)
+}
+
+fn file_of(request: Vec<u8>, level: Level) -> Vec<u8> {
+    let options = Options { level, ..Options::default() };
     compress([Bytes::from(request)], &options).unwrap().bytes
 }
 
@@ -35,12 +39,14 @@ proptest! {
         request in request(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut file = file(request);
-        for (at, byte) in changes {
-            let at = at.index(file.len());
-            file[at] = byte;
+        for level in [Level::Lossless, Level::NearLossless] {
+            let mut file = file_of(request.clone(), level);
+            for (at, byte) in &changes {
+                let at = at.index(file.len());
+                file[at] = *byte;
+            }
+            check_open(&file);
         }
-        check_open(&file);
     }
 
     #[test]

@@ -5,5 +5,6 @@ mod corpus;
 mod hostile;
 mod lossless;
 mod messages;
+mod near_lossless;
 mod oracle;
 mod stored;

@@ -48,7 +48,9 @@ fn open(message: &[u8], inner: u64) -> Option<(Vec<&[u8]>, Vec<u8>)> {
 }
 
 /// All spans of requests, sorted; and all (resource, scope) envelopes in which none stands.
-pub(crate) fn messages(requests: &[Bytes]) -> Option<(Vec<Message>, Vec<(Vec<u8>, Option<Vec<u8>>)>)> {
+pub(crate) fn messages(
+    requests: &[Bytes],
+) -> Option<(Vec<Message>, Vec<(Vec<u8>, Option<Vec<u8>>)>)> {
     let (mut spans, mut empty) = (Vec::new(), Vec::new());
     for request in requests {
         for message in open(request, 1)?.0 {
@@ -82,7 +84,7 @@ pub(crate) fn generated(file: &[u8], limits: &Limits) -> Result<Vec<Bytes>, Erro
     Ok(requests)
 }
 
-/// L0 brings every message back, twice alike; whether `bytes` were a request.
+/// L0 brings every message back, twice alike, and L1 as many spans; whether `bytes` were a request.
 pub(crate) fn check_roundtrip(bytes: &[u8]) -> bool {
     let request = Bytes::copy_from_slice(bytes);
     let options = Options { level: Level::Lossless, ..Options::default() };
@@ -93,6 +95,11 @@ pub(crate) fn check_roundtrip(bytes: &[u8]) -> bool {
     assert_eq!(messages(&back), messages(&[request]));
     let again = compress(back.clone(), &options).unwrap();
     assert_eq!(messages(&generated(&again.bytes, &Limits::default()).unwrap()), messages(&back));
+    let options = Options { level: Level::NearLossless, ..Options::default() };
+    let near = compress(back.clone(), &options).unwrap();
+    let near = generated(&near.bytes, &Limits::default()).unwrap();
+    let n_spans = |requests: &[Bytes]| messages(requests).unwrap().0.len();
+    assert_eq!(n_spans(&near), n_spans(&back));
     true
 }
 

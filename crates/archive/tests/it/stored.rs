@@ -6,7 +6,7 @@ use spanwise_archive::{Archive, Level, Limits};
 use crate::oracle::messages;
 
 /// The window from which the stored files were made: u32 length and request, repeated.
-fn window() -> Vec<Bytes> {
+pub(crate) fn window() -> Vec<Bytes> {
     let bytes = include_bytes!("../fixtures/window.otlp.pb");
     let mut rest = &bytes[..];
     let mut requests = Vec::new();
@@ -18,11 +18,9 @@ fn window() -> Vec<Bytes> {
     requests
 }
 
-#[test]
-fn a_lossless_file_of_version_1_opens() {
-    let file = Bytes::from_static(include_bytes!("../fixtures/l0.v1.spwa"));
-    let archive = Archive::open(file, &Limits::default()).unwrap();
-    assert_eq!(archive.info().header.level, Level::Lossless);
+fn check(file: &'static [u8], level: Level) -> Vec<Bytes> {
+    let archive = Archive::open(Bytes::from_static(file), &Limits::default()).unwrap();
+    assert_eq!(archive.info().header.level, level);
     let mut back = Vec::new();
     archive
         .generate(&mut |request| {
@@ -30,5 +28,19 @@ fn a_lossless_file_of_version_1_opens() {
             Ok(())
         })
         .unwrap();
+    back
+}
+
+#[test]
+fn a_lossless_file_of_version_1_opens() {
+    let back = check(include_bytes!("../fixtures/l0.v1.spwa"), Level::Lossless);
     assert_eq!(messages(&back), messages(&window()));
+}
+
+/// Guarantees: the same bytes in debug and release builds and on every machine.
+#[test]
+fn a_near_lossless_file_of_version_1_gives_what_it_gave() {
+    let back = check(include_bytes!("../fixtures/l1.v1.spwa"), Level::NearLossless);
+    let crc = back.iter().fold(0, |crc, request| crc32c::crc32c_append(crc, request));
+    assert_eq!(crc, include!("../fixtures/l1.v1.crc32c"));
 }
