@@ -170,7 +170,8 @@ impl<D: Disk> Log<D> {
     }
 
     /// Forgets what was appended and not committed, after a commit has failed: its senders were
-    /// told to come again. Numbers are given out anew. How many records were forgotten.
+    /// told to come again. Numbers are given out anew, and what was released since the last commit
+    /// is held again: append the verdicts again, and release again. How many records were forgotten.
     pub fn discard_uncommitted(&mut self) -> u64 {
         let first_seq = self.unsynced.first_seq().unwrap_or(self.next_seq);
         let n_records = self.next_seq - first_seq;
@@ -179,6 +180,9 @@ impl<D: Disk> Log<D> {
         // Files that may still show these numbers were cut off, or are overruled by the header of
         // the next segment.
         self.next_seq = first_seq;
+        for meta in self.metas_mut() {
+            meta.n_released_by_unwritten = 0;
+        }
         self.counts.n_discarded_records += n_records;
         n_records
     }
@@ -194,8 +198,8 @@ impl<D: Disk> Log<D> {
     /// so far is on disk: append what makes the records superfluous first.
     pub fn release(&mut self, segment: u32, n: u64) {
         let Some(meta) = self.meta_mut(segment) else { return };
-        let n_held = meta.n_held - meta.n_released;
-        meta.n_released += n.min(n_held);
+        let n_held = meta.n_held - meta.n_released - meta.n_released_by_unwritten;
+        meta.n_released_by_unwritten += n.min(n_held);
         self.counts.n_excess_releases += n.saturating_sub(n_held);
     }
 
@@ -297,6 +301,10 @@ impl<D: Disk> Log<D> {
         self.next_seq += 1;
         self.unsynced.push(seq, kind, codec, payload);
         seq
+    }
+
+    pub(crate) fn metas_mut(&mut self) -> impl Iterator<Item = &mut Meta> {
+        self.sealed.iter_mut().chain(self.current.as_mut().map(|segment| &mut segment.meta))
     }
 
     /// The segment with this id, if it is still there.

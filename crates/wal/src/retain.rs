@@ -15,6 +15,14 @@ use crate::segment::{Fate, Meta, mark_of, name_of, quarantine_of};
 const QUARANTINED_MAX: usize = 4;
 
 impl<D: Disk> Log<D> {
+    /// Notes that nothing waits to be written that a release depends on.
+    pub(crate) fn take_releases(&mut self) {
+        for meta in self.metas_mut() {
+            meta.n_released += meta.n_released_by_unwritten;
+            meta.n_released_by_unwritten = 0;
+        }
+    }
+
     /// Lets releases take effect and deletes what is not needed any more, if everything that was
     /// written is on disk.
     pub(crate) fn settle(&mut self) {
@@ -23,7 +31,7 @@ impl<D: Disk> Log<D> {
         if is_behind || !has_current {
             return;
         }
-        for meta in self.sealed.iter_mut().chain(self.current.as_mut().map(|s| &mut s.meta)) {
+        for meta in self.metas_mut() {
             meta.n_held -= meta.n_released;
             meta.n_released = 0;
         }

@@ -40,8 +40,10 @@ pub(crate) struct Meta {
     pub(crate) end_seq: u64,
     /// What its records hold.
     pub(crate) n_held: u64,
-    /// How much of that is released when the next sync has succeeded.
+    /// How much of that is released when what is written is on disk.
     pub(crate) n_released: u64,
+    /// How much more of it is, when what was appended is written.
+    pub(crate) n_released_by_unwritten: u64,
     pub(crate) fate: Fate,
 }
 
@@ -82,6 +84,7 @@ impl Meta {
             end_seq: u64::MAX,
             n_held: 0,
             n_released: 0,
+            n_released_by_unwritten: 0,
             fate: Fate::Delete,
         }
     }

@@ -30,6 +30,7 @@ impl<D: Disk> Log<D> {
         }
         let is_behind = is_synced && self.synced_seq < self.written_seq;
         if self.unsynced.is_empty() && !self.cursors.is_dirty && !is_behind {
+            self.take_releases();
             self.settle();
             return Ok(Committed::default());
         }
@@ -118,6 +119,7 @@ impl<D: Disk> Log<D> {
             self.counts.n_commits += 1;
         }
         self.written_seq = self.next_seq - 1;
+        self.take_releases();
         if is_synced {
             self.synced_seq = self.written_seq;
             self.settle();

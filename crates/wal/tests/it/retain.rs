@@ -62,6 +62,26 @@ fn a_release_waits_for_what_was_appended_before_it() {
 }
 
 #[test]
+fn a_release_whose_verdict_was_discarded_counts_for_nothing() {
+    let disk = SimDisk::default();
+    let mut log = log(&disk);
+    let batch = hold(&mut log, 10, 1);
+    fill(&mut log, 4);
+    for is_discarded in [true, false] {
+        log.append(Kind::VERDICT, Codec::NONE, b"drop").unwrap();
+        log.release(batch.segment, 1);
+        if is_discarded {
+            disk.fail(disk.n_calls(), Fault::Full);
+            log.commit().unwrap_err();
+            log.discard_uncommitted();
+        }
+        fill(&mut log, 1);
+        assert_eq!(log.stats().n_held, u64::from(is_discarded));
+    }
+    assert_eq!(log.stats().n_excess_releases, 0);
+}
+
+#[test]
 fn releasing_more_than_is_held_is_counted_and_harmless() {
     let mut log = log(&SimDisk::default());
     let first = hold(&mut log, 10, 2);
