@@ -36,17 +36,27 @@ pub struct Options {
     pub beta: f64,
     /// Bits that a code of a leaf is thought to cost. Default 6.
     pub code_bits: f64,
-    /// Weight of times and of the durations of traces, relative to `beta`.
+    /// Weight of gaps and tails, relative to `beta`. Default 1.
     pub time_weight: f64,
-    /// See above.
+    /// Weight of the durations of traces, relative to `beta`. Default 3: there is one for a whole
+    /// trace, and percentiles per minute hang on it.
     pub duration_weight: f64,
-    /// Steps of a leaf's weights in one standard deviation of their estimate.
+    /// Steps of a leaf's weights in one standard deviation of their estimate. Default 2.
     pub precision: f64,
+    /// Whether traces are pinned. Default [`Detail::Model`].
+    pub detail: Detail,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { beta: 1.0, code_bits: 6.0, precision: 2.0, time_weight: 1.0, duration_weight: 1.0 }
+        Self {
+            beta: 1.0,
+            code_bits: 6.0,
+            precision: 2.0,
+            time_weight: 1.0,
+            duration_weight: 3.0,
+            detail: Detail::Model,
+        }
     }
 }
 
@@ -71,9 +81,9 @@ impl Fitted {
     ///
     /// # Errors
     /// The window has more of something than a file may hold.
-    pub fn fit(traces: &Traces, options: &Options, detail: Detail) -> Result<Self, Error> {
+    pub fn fit(traces: &Traces, options: &Options) -> Result<Self, Error> {
         let fit = fit::fit(traces, options)?;
-        let pins = match detail {
+        let pins = match options.detail {
             Detail::Model => None,
             Detail::Pinned => Some(pins::pins_of(&fit.codes)),
         };
@@ -134,3 +144,6 @@ pub enum Error {
     #[error("holds too many {0}")]
     TooMany(&'static str),
 }
+
+#[cfg(test)]
+mod tests;

@@ -270,7 +270,8 @@ pub(crate) fn bits<C: Coder>(
 /// Codes any number below 2^31: how many bits it has in unary, then those bits. Small numbers and
 /// repeated ones are cheap. Contexts are told the bits before.
 pub(crate) fn number<C: Coder>(coder: &mut C, set: u8, contexts: &[u32], value: u32) -> u32 {
-    let more = value + 1;
+    // A reader's value may be anything.
+    let more = value.wrapping_add(1).max(1);
     let n_bits = 31 - more.leading_zeros();
     let mut read = 0;
     while read < 31 {

@@ -81,7 +81,8 @@ impl Codes {
         let mut codes = Self { coarse: coarse(n_buckets), ..Self::default() };
         codes.duration = vec![0; traces.len()];
         codes.offsets.push(0);
-        let mut last = vec![NONE; layout.n_columns + service_of.len()];
+        let n_services = service_of.iter().max().map_or(0, |&last| last as usize + 1);
+        let mut last = vec![NONE; layout.n_columns + n_services];
         let mut touched: Vec<usize> = Vec::new();
         for (at, &(bucket, label)) in traces.iter().enumerate() {
             codes.bucket.push(bucket);

@@ -12,6 +12,9 @@ use super::bins::Bins;
 /// Traces that must share a value before a model may hold it.
 pub const SUPPORT_MIN: u32 = 5;
 
+/// What stands for strings that too few traces shared.
+pub(crate) const RARE: &[u8] = b"(rare)";
+
 /// An attribute value that a model holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Datum {

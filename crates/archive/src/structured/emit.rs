@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::traces::Place;
 
-use super::domain::{Datum, Domain, Key};
+use super::domain::{Datum, Domain, Key, RARE};
 use super::generate::Generated;
 use super::model::Model;
 use super::template::fill;
@@ -15,8 +15,6 @@ use super::topology::NONE;
 /// Spans of a request.
 const REQUEST_SPANS: usize = 512;
 const SCOPE: &[u8] = b"spanwise.archive";
-/// What stands for strings that too few traces shared.
-const RARE: &[u8] = b"(rare)";
 
 /// How generated spans say what they are.
 #[derive(Clone, Copy, Debug)]

@@ -9,10 +9,10 @@ use super::calibration::Quantiles;
 use super::codes::{Codes, Layout};
 use super::conditionals::{Costing, fit_conditionals, fit_duration, fit_shape};
 use super::coordinates::{Coordinates, edges_of, references};
-use super::domain::{Datum, SUPPORT_MIN};
+use super::domain::{Datum, RARE, SUPPORT_MIN};
 use super::keys::{Fitted, fit_keys};
-use super::model::{BUCKET_NS, Model, Resource, Site};
-use super::template::{is_constant, template_of};
+use super::model::{BUCKET_NS, Model, N_SLOTS_MAX, Resource, Site};
+use super::template::template_of;
 use super::topology::Topology;
 use super::{Error, Options};
 
@@ -23,6 +23,8 @@ const RARE_MAX: u32 = 6;
 /// Buckets at most; longer windows have wider ones.
 const N_BUCKETS_MAX: u64 = 60_000;
 pub(crate) const N_SHAPES_MAX: usize = 1 << 16;
+/// Longer names are not taken for those of operations.
+const PLAIN_LEN_MAX: usize = 80;
 
 /// A model and the window in its codes.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ pub(crate) fn fit(traces: &Traces, options: &Options) -> Result<Fit, Error> {
         .collect();
     let mut model = Model { bucket_ns: BUCKET_NS, ..Model::default() };
     let sites = sites(traces, &trace_of, &mut model);
-    let resources = resources(traces, &trace_of, &mut model);
+    let resources = resources(traces, &trace_of, &sites, &mut model);
     let labels = labels(traces, &sites, &model.sites)?;
     model.topology = labels.topology;
     let buckets = buckets(traces, &mut model);
@@ -57,6 +59,9 @@ pub(crate) fn fit(traces: &Traces, options: &Options) -> Result<Fit, Error> {
         return Err(Error::TooMany("attribute keys"));
     }
     model.layout = layout(&fitted, &sites, model.sites.len());
+    if model.n_slots() > N_SLOTS_MAX {
+        return Err(Error::TooMany("attributes"));
+    }
     let traces_in: Vec<(u16, u32)> =
         buckets.iter().copied().zip(labels.label.iter().copied()).collect();
     let mut codes = Codes::new(
@@ -84,18 +89,31 @@ fn sites(traces: &Traces, trace_of: &[u32], model: &mut Model) -> Vec<u32> {
         entry.0 += u32::from(entry.1 != trace);
         entry.1 = trace;
     }
+    let mut n_service: FxHashMap<u32, u32> = FxHashMap::default();
+    for (node, n) in traces.nodes.iter().zip(&n_traces) {
+        *n_service.entry(node.service).or_default() += n.0;
+    }
+    // Names that fewer traces hold are shared by their templates, or not at all.
+    let mut n_template: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
+    for (node, n) in traces.nodes.iter().zip(&n_traces) {
+        if let Some(template) = template_of(traces.names.get(node.name)) {
+            *n_template.entry(template).or_default() += n.0;
+        }
+    }
+    let shown = |name: &[u8], n: u32| -> Vec<u8> {
+        match template_of(name) {
+            Some(_) if n >= SUPPORT_MIN || is_plain(name) => name.to_vec(),
+            Some(template) if n_template[&template] >= SUPPORT_MIN => template,
+            _ => RARE.to_vec(),
+        }
+    };
     let named: Vec<(Vec<u8>, Vec<u8>, spanwise_model::SpanKind)> = traces
         .nodes
         .iter()
         .zip(&n_traces)
         .map(|(node, n)| {
-            let name = traces.names.get(node.name);
-            let template = template_of(name).filter(|t| n.0 >= SUPPORT_MIN || !is_constant(t));
-            let name = match template {
-                Some(template) if n.0 < SUPPORT_MIN => template,
-                _ => name.to_vec(),
-            };
-            (traces.names.get(node.service).to_vec(), name, node.kind)
+            let service = shown(traces.names.get(node.service), n_service[&node.service]);
+            (service, shown(traces.names.get(node.name), n.0), node.kind)
         })
         .collect();
     let present = |node: &usize| n_traces[*node].0 > 0;
@@ -117,17 +135,26 @@ fn sites(traces: &Traces, trace_of: &[u32], model: &mut Model) -> Vec<u32> {
     of_node
 }
 
+/// Whether a name is words, as names of operations are, and no id, address or sentence.
+fn is_plain(name: &[u8]) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphabetic() || b"/._:-{}<>$ ".contains(byte);
+    name.len() <= PLAIN_LEN_MAX && name.iter().all(is_word)
+}
+
 /// Resources by service; the resource of each pod. Those that few traces hold become one for each
 /// service that says nothing but its name.
-fn resources(traces: &Traces, trace_of: &[u32], model: &mut Model) -> Vec<u32> {
+fn resources(traces: &Traces, trace_of: &[u32], site_of: &[u32], model: &mut Model) -> Vec<u32> {
     let mut n_traces = vec![(0_u32, u32::MAX); traces.pods.len()];
     for (&pod, &trace) in traces.pod.iter().zip(trace_of) {
         let entry = &mut n_traces[pod as usize];
         entry.0 += u32::from(entry.1 != trace);
         entry.1 = trace;
     }
-    let service_of: FxHashMap<&[u8], u32> =
-        model.services.iter().enumerate().map(|(at, service)| (&service[..], at as u32)).collect();
+    let mut service_of: FxHashMap<u32, u32> = FxHashMap::default();
+    for (span, &pod) in traces.pod.iter().enumerate() {
+        let site = site_of[traces.node[span] as usize] as usize;
+        service_of.insert(traces.pods[pod as usize].service, model.sites[site].service);
+    }
     let name_key = b"service.name".to_vec();
     let full = |pod: &Pod, service: u32| {
         let attribute = |&(key, value): &(u32, u32)| {
@@ -143,7 +170,7 @@ fn resources(traces: &Traces, trace_of: &[u32], model: &mut Model) -> Vec<u32> {
     };
     let mut all: Vec<(Resource, u32)> = Vec::new();
     for (at, pod) in traces.pods.iter().enumerate() {
-        let service = service_of.get(traces.names.get(pod.service));
+        let service = service_of.get(&pod.service);
         let Some(&service) = service.filter(|_| n_traces[at].0 > 0) else { continue };
         let common = n_traces[at].0 >= SUPPORT_MIN;
         all.push((if common { full(pod, service) } else { bare(service) }, at as u32));

@@ -117,7 +117,10 @@ impl Mender {
 fn stretch(placer: &mut Placer, target: i64) {
     let total = placer.end[0].max(1);
     let wanted = target.clamp(total - total / STRETCH, total.saturating_add(total / STRETCH));
-    let scale = |time: i64| (i128::from(time) * i128::from(wanted) / i128::from(total)) as i64;
+    let scale = |time: i64| {
+        let scaled = i128::from(time) * i128::from(wanted) / i128::from(total);
+        scaled.min(i128::from(i64::MAX) - 1) as i64
+    };
     for (start, end) in placer.start.iter_mut().zip(&mut placer.end) {
         *start = scale(*start);
         *end = scale(*end).max(*start + 1);

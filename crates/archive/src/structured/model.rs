@@ -75,7 +75,25 @@ pub(crate) struct Model {
     pub(crate) nodes: Vec<Conditionals>,
 }
 
+/// Attributes and resources of all spans that a window may have: what generating holds of each is
+/// eleven bytes.
+pub(crate) const N_SLOTS_MAX: u64 = 1 << 26;
+
 impl Model {
+    /// Attributes and resources of all spans.
+    pub(crate) fn n_slots(&self) -> u64 {
+        let spans = |label: u32| -> u64 {
+            let spans = self.topology.spans(label).spans.iter();
+            spans.map(|span| u64::from(self.layout.n_slots(span.0))).sum()
+        };
+        let drawn = self.drawn.iter().enumerate().filter(|shape| *shape.1 > 0);
+        let n_drawn: u64 =
+            drawn.map(|(shape, &n)| spans(shape as u32).saturating_mul(u64::from(n))).sum();
+        let mut labels = self.pairs.chunk_by(|a, b| a.0 == b.0);
+        let n_pairs: u64 = labels.by_ref().map(|of| spans(of[0].0) * of.len() as u64).sum();
+        n_drawn.saturating_add(n_pairs)
+    }
+
     pub(crate) fn service_of(&self) -> Vec<u32> {
         self.sites.iter().map(|site| site.service).collect()
     }

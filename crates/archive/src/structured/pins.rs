@@ -17,6 +17,9 @@ pub(crate) type Pins = Vec<(u16, u32, u16)>;
 
 /// Counts up to this many around the mean are told by their probability.
 const SPREAD_MAX: usize = 1 << 12;
+/// Counts of all buckets at most, and of the durations of one label in one bucket.
+const N_COUNTS_MAX: u32 = 1 << 26;
+const N_BINS_MAX: u32 = 256;
 /// Probability, out of 65,536, that a count lies outside what is expected.
 const OUTSIDE: u32 = 8;
 
@@ -51,6 +54,7 @@ fn code<C: Coder>(coder: &mut C, model: &Model, pins: &Pins) -> Result<Pins, Err
     pairs.sort_unstable();
     let mut pairs = pairs.into_iter().peekable();
     let (mut rest, mut left_of) = (&pins[..], model.drawn.clone());
+    let mut n_counts = 0;
     for bucket in 0..model.per_bucket.len() {
         coder.check()?;
         let (here, later) = rest.split_at(rest.partition_point(|pin| usize::from(pin.0) == bucket));
@@ -64,9 +68,16 @@ fn code<C: Coder>(coder: &mut C, model: &Model, pins: &Pins) -> Result<Pins, Err
         }
         let n_pairs: u32 = labels.iter().map(|label| label.1).sum();
         let n_drawn = model.per_bucket[bucket].saturating_sub(n_pairs);
+        if n_drawn > 0 {
+            n_counts += model.topology.shapes.len() as u32;
+        }
         labels.extend(shapes(coder, model, bucket, n_drawn, here)?);
         labels.sort_unstable();
         for (label, n) in labels {
+            n_counts += n.min(N_BINS_MAX);
+            if n_counts > N_COUNTS_MAX {
+                return Err(Error::TooMany("counts of traces"));
+            }
             if let Some(left) = left_of.get_mut(label as usize).filter(|left| **left > 0) {
                 *left = left.checked_sub(n).ok_or(Error::Impossible("number of traces"))?;
             }

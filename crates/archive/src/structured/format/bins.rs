@@ -65,7 +65,8 @@ fn bins<C: Coder>(
             grid.push(signed(&mut stream.coder, 13, &contexts, first));
             continue;
         };
-        let step = bins.grid.get(at).map_or(0, |z| (z - before - 1).cast_unsigned());
+        let step =
+            bins.grid.get(at).map_or(0, |z| z.wrapping_sub(before).wrapping_sub(1).cast_unsigned());
         let level = at as u32 * 64 / n;
         let magnitude = |step: u32| (step + 1).ilog2();
         let contexts = [
@@ -107,13 +108,14 @@ fn quantiles<C: Coder>(
         let z = quantiles.grid.get(at).copied().unwrap_or(0);
         let Some(&before) = grid.last() else {
             let expected = tails.grid.first().copied().unwrap_or(0);
-            let off = signed(&mut stream.coder, 27, &[hash(0x134, 0)], z - expected);
+            let off = signed(&mut stream.coder, 27, &[hash(0x134, 0)], z.wrapping_sub(expected));
             grid.push(expected.saturating_add(off));
             at_edges += u32::from(off == 0);
             continue;
         };
-        let expected = tails.grid.iter().find(|edge| **edge >= before + (steps[0] / 2) as i32);
-        let expected = expected.map_or(0, |edge| (edge - before).cast_unsigned());
+        let expected =
+            tails.grid.iter().find(|edge| **edge >= before.saturating_add((steps[0] / 2) as i32));
+        let expected = expected.map_or(0, |edge| edge.wrapping_sub(before).cast_unsigned());
         let contexts = [
             hash(0x138, at as u32),
             hash(0x139, hash(magnitude(expected), u32::from(at_edges as usize * 2 > at))),
@@ -121,7 +123,7 @@ fn quantiles<C: Coder>(
             hash(0x13b, hash(at as u32, magnitude(steps[0]))),
             hash(0x13c, expected),
         ];
-        let step = number(&mut stream.coder, 28, &contexts, (z - before).cast_unsigned());
+        let step = number(&mut stream.coder, 28, &contexts, z.wrapping_sub(before).cast_unsigned());
         at_edges += u32::from(step == expected);
         steps = [step, steps[0]];
         grid.push(before.saturating_add_unsigned(step));

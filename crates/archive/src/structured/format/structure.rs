@@ -2,7 +2,7 @@
 
 use crate::structured::Error;
 use crate::structured::coder::{Coder, hash, number};
-use crate::structured::model::{BUCKET_NS, Model};
+use crate::structured::model::{BUCKET_NS, Model, N_SLOTS_MAX};
 use crate::structured::topology::Topology;
 
 use super::{
@@ -110,7 +110,7 @@ fn shape<C: Coder>(
         }
         agrees &= node == node_expected;
         if let Some(parent) = path.last_mut() {
-            parent.1 = hash(parent.1 + 1, node);
+            parent.1 = hash(parent.1.wrapping_add(1), node);
         }
         path.push((node, 0));
         if stream.is_reader() {
@@ -187,7 +187,8 @@ pub(super) fn times<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Resu
     let width = (model.bucket_ns / BUCKET_NS) as u32;
     let minutes = stream.number(0xb0, [0, 0], minutes);
     let width = stream.number(0xb4, [0, 0], width).clamp(1, 1 << 20);
-    model.begin_ns = u64::from(minutes) * BUCKET_NS;
+    let begin_ns = u64::from(minutes).checked_mul(BUCKET_NS);
+    model.begin_ns = begin_ns.ok_or(Error::Impossible("time"))?;
     model.bucket_ns = u64::from(width) * BUCKET_NS;
     let (mut last, mut n_traces) = (0, 0_u64);
     stream.list(0xc0, &mut model.per_bucket, N_BUCKETS_MAX, |stream, n| {
@@ -210,7 +211,13 @@ pub(super) fn times<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Resu
         }
     }
     let n_left: u64 = left.iter().map(|&n| u64::from(n)).sum();
-    if n_left == n_drawn { Ok(()) } else { Err(Error::Impossible("number of traces")) }
+    if n_left != n_drawn {
+        return Err(Error::Impossible("number of traces"));
+    }
+    if model.n_slots() > N_SLOTS_MAX {
+        return Err(Error::TooMany("attributes"));
+    }
+    Ok(())
 }
 
 fn last_known(last: u32) -> u32 {
