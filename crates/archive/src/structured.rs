@@ -27,31 +27,31 @@ use bytes::Bytes;
 
 use crate::traces::Traces;
 
-pub use emit::Mark;
+pub(crate) use emit::Mark;
 
 /// How a window is fitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
+pub(crate) struct Options {
     /// Weight of the bits of data when trees are split: more is larger and closer. Default 1.
-    pub beta: f64,
-    /// Bits that a code of a leaf is thought to cost. Default 6.
-    pub code_bits: f64,
+    pub(crate) beta: f64,
+    /// Bits that a code of a leaf is thought to cost: what the coder needs for one. Default 4.
+    pub(crate) code_bits: f64,
     /// Weight of gaps and tails, relative to `beta`. Default 1.
-    pub time_weight: f64,
+    pub(crate) time_weight: f64,
     /// Weight of the durations of traces, relative to `beta`. Default 3: there is one for a whole
     /// trace, and percentiles per minute hang on it.
-    pub duration_weight: f64,
+    pub(crate) duration_weight: f64,
     /// Steps of a leaf's weights in one standard deviation of their estimate. Default 2.
-    pub precision: f64,
+    pub(crate) precision: f64,
     /// Whether traces are pinned. Default [`Detail::Model`].
-    pub detail: Detail,
+    pub(crate) detail: Detail,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             beta: 1.0,
-            code_bits: 6.0,
+            code_bits: 4.0,
             precision: 2.0,
             time_weight: 1.0,
             duration_weight: 3.0,
@@ -62,7 +62,7 @@ impl Default for Options {
 
 /// Whether shape and duration of each trace are pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
+pub(crate) enum Detail {
     /// L3: the model alone.
     Model,
     /// L2: the model and, for each trace, its minute, shape and duration.
@@ -71,7 +71,7 @@ pub enum Detail {
 
 /// A window as a model.
 #[derive(Clone, Debug)]
-pub struct Fitted {
+pub(crate) struct Fitted {
     model: model::Model,
     pins: Option<pins::Pins>,
 }
@@ -81,7 +81,7 @@ impl Fitted {
     ///
     /// # Errors
     /// The window has more of something than a file may hold.
-    pub fn fit(traces: &Traces, options: &Options) -> Result<Self, Error> {
+    pub(crate) fn fit(traces: &Traces, options: &Options) -> Result<Self, Error> {
         let fit = fit::fit(traces, options)?;
         let pins = match options.detail {
             Detail::Model => None,
@@ -91,7 +91,7 @@ impl Fitted {
     }
 
     /// Its sections in file order, tag and bytes; they are compressed already.
-    pub fn sections(&self) -> Vec<([u8; 4], Vec<u8>)> {
+    pub(crate) fn sections(&self) -> Vec<([u8; 4], Vec<u8>)> {
         let mut sections = format::write(&self.model);
         if let Some(pins) = &self.pins {
             sections.push((PINS, pins::write(&self.model, pins)));
@@ -103,7 +103,7 @@ impl Fitted {
     ///
     /// # Errors
     /// A section is missing, ends early, exceeds a limit or contradicts another.
-    pub fn read<'a>(find: impl Fn([u8; 4]) -> Option<&'a [u8]>) -> Result<Self, Error> {
+    pub(crate) fn read<'a>(find: impl Fn([u8; 4]) -> Option<&'a [u8]>) -> Result<Self, Error> {
         let model = format::read(&find)?;
         let pins = find(PINS).map(|bytes| pins::read(&model, bytes)).transpose()?;
         Ok(Self { model, pins })
@@ -114,7 +114,7 @@ impl Fitted {
     ///
     /// # Errors
     /// What `sink` fails with, at once.
-    pub fn generate<E>(
+    pub(crate) fn generate<E>(
         &self,
         seed: u64,
         mark: &Mark,
@@ -126,11 +126,11 @@ impl Fitted {
 }
 
 /// The tag of the section that makes a model L2.
-pub const PINS: [u8; 4] = *b"PINS";
+pub(crate) const PINS: [u8; 4] = *b"PINS";
 
 /// Why a model cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// More was asked for than is there.
     #[error("ends early")]
     Truncated,

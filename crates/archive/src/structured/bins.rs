@@ -97,7 +97,7 @@ impl Bins {
         low + ((i128::from(high - low) * share) >> 32) as i64
     }
 
-    /// Where a number lies in a bin, in 1/2^32: the inverse of [`value`](Self::value).
+    #[cfg(test)]
     pub(crate) fn bounds(&self, bin: usize) -> (i64, i64) {
         self.parts.get(bin).map_or((0, 0), |parts| (parts[0], parts[N_PARTS]))
     }

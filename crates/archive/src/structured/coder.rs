@@ -114,7 +114,7 @@ impl Predictor {
 
     fn learn(&mut self, bit: bool) {
         let target = if bit { 65_535_i32 } else { 0 };
-        let error = target - self.p as i32;
+        let error = target - self.p.cast_signed();
         for at in 0..self.n {
             let step = (i64::from(self.inputs[at]) * i64::from(error)) >> 14;
             let weight = &mut self.weights[self.set][at];
@@ -272,7 +272,7 @@ pub(crate) fn bits<C: Coder>(
 pub(crate) fn number<C: Coder>(coder: &mut C, set: u8, contexts: &[u32], value: u32) -> u32 {
     // A reader's value may be anything.
     let more = value.wrapping_add(1).max(1);
-    let n_bits = 31 - more.leading_zeros();
+    let n_bits = more.ilog2();
     let mut read = 0;
     while read < 31 {
         let bit = coder.bit(set, &at_node(contexts, 0x100 + read), n_bits > read);
@@ -332,7 +332,7 @@ mod tests {
             previous = number(coder, 1, &contexts, value);
             out.push(previous);
             out.push(bits(coder, 2, &contexts, 5, value & 31));
-            out.push(signed(coder, 3, &contexts, value as i32 / 2 - 900).cast_unsigned());
+            out.push(signed(coder, 3, &contexts, value.cast_signed() / 2 - 900).cast_unsigned());
             out.push(u32::from(coder.bit_of(60_000, value % 16 != 0)));
         }
         out

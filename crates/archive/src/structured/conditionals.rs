@@ -107,7 +107,7 @@ fn values(model: &Model, codes: &Codes, spans: &[u32], feature: Feature) -> Valu
         kind => kind.is_ordinal(),
     };
     let value = |&span: &u32| codes.feature(&model.topology, &model.layout, span as usize, feature);
-    Values { feature, ordinal, values: spans.iter().map(value).collect() }
+    Values { feature, ordinal, of_row: spans.iter().map(value).collect() }
 }
 
 /// The conditionals of all nodes.
@@ -136,7 +136,7 @@ fn fit_node(
         features
             .into_iter()
             .map(|feature| values(model, codes, spans, feature))
-            .filter(|values| values.values.iter().any(|value| *value != values.values[0]))
+            .filter(|values| values.of_row.iter().any(|value| *value != values.of_row[0]))
             .collect()
     };
     let structure = all(STRUCTURE.map(Feature::of).to_vec());

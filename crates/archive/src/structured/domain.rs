@@ -10,7 +10,7 @@ use crate::traces::Place;
 use super::bins::Bins;
 
 /// Traces that must share a value before a model may hold it.
-pub const SUPPORT_MIN: u32 = 5;
+pub(crate) const SUPPORT_MIN: u32 = 5;
 
 /// What stands for strings that too few traces shared.
 pub(crate) const RARE: &[u8] = b"(rare)";

@@ -18,11 +18,11 @@ const SCOPE: &[u8] = b"spanwise.archive";
 
 /// How generated spans say what they are.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// The archive: ids of traces and spans derive from it.
-    pub archive_id: [u8; 16],
+    pub(crate) archive_id: [u8; 16],
     /// `l2` or `l3`.
-    pub level: &'static str,
+    pub(crate) level: &'static str,
 }
 
 /// A protobuf message under construction.
@@ -123,7 +123,7 @@ fn resource(model: &Model, at: usize, mark: &Mark) -> Vec<u8> {
     for (key, value) in &model.resources[at].attributes {
         message.attribute(1, key, value);
     }
-    let hex: String = mark.archive_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(mark.archive_id));
     message.attribute(1, b"trace.synthetic", &Datum::Bool(true));
     message.attribute(1, b"trace.synthetic.archive_id", &Datum::Str(hex.into_bytes()));
     message.attribute(1, b"trace.synthetic.level", &Datum::Str(mark.level.as_bytes().to_vec()));
@@ -223,7 +223,7 @@ fn value(key: &Key, key_id: u16, code: u16, pick: u32) -> Option<Datum> {
                     Some(left) => share = left,
                 }
             }
-            let member = u64::from(pick >> 10) * u64::from(template.n_distinct.max(1)) >> 22;
+            let member = (u64::from(pick >> 10) * u64::from(template.n_distinct.max(1))) >> 22;
             let mut word = Words(member << 24 ^ u64::from(key_id) << 8 ^ u64::from(code));
             Some(Datum::Str(fill(&template.text, || word.next())))
         }

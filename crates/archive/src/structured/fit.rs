@@ -366,7 +366,7 @@ fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) {
     }
     model.quantiles = quantiles(traces, codes, n_sites, &is_root);
     let entry = |trace: usize| model.topology.spans(codes.label[trace]).entry() as usize;
-    let duration = |trace: usize| traces.duration(traces.offsets[trace] as usize) as i64;
+    let duration = |trace: usize| signed(traces.duration(traces.offsets[trace] as usize));
     let mut all = vec![Vec::new(); n_sites];
     for trace in 0..codes.n_traces() {
         all[entry(trace)].push(duration(trace));
@@ -392,11 +392,15 @@ fn quantiles(
 ) -> Vec<Quantiles> {
     let mut all = vec![Vec::new(); n_sites];
     for span in (0..codes.n_spans()).filter(|&span| !is_root(span)) {
-        all[codes.node[span] as usize].push(traces.duration(span) as i64);
+        all[codes.node[span] as usize].push(signed(traces.duration(span)));
     }
     let fit = |durations: &mut Vec<i64>| {
         durations.sort_unstable();
         Quantiles::fit(durations)
     };
     all.iter_mut().map(fit).collect()
+}
+
+fn signed(duration: u64) -> i64 {
+    i64::try_from(duration).unwrap_or(i64::MAX)
 }

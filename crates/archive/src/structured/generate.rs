@@ -53,7 +53,8 @@ struct Groups {
 struct Draws {
     scratch: Scratch,
     leaves: Vec<u32>,
-    draws: Vec<u32>,
+    /// What was drawn.
+    codes: Vec<u32>,
 }
 
 /// Generates a window; with pins, shape and duration of each trace are given.
@@ -67,9 +68,9 @@ pub(crate) fn generate(model: &Model, pins: Option<&Pins>, seed: u64) -> Generat
     let n_slots = codes.slots.len();
     let picks = vec![0; n_slots];
     let copied = vec![false; n_slots];
-    let mut generated = Generated { copied, picks, codes, ..Generated::default() };
+    let mut generated = Generated { codes, copied, picks, ..Generated::default() };
     let groups = Groups::of(&generated.codes);
-    let mut draws = Draws { scratch: Scratch::default(), leaves: Vec::new(), draws: Vec::new() };
+    let mut draws = Draws { scratch: Scratch::default(), leaves: Vec::new(), codes: Vec::new() };
     match pins {
         None => durations(model, seed, &mut generated.codes, &mut draws),
         Some(pins) => generated.codes.duration = pins.iter().map(|pin| pin.2).collect(),
@@ -167,8 +168,8 @@ impl Draws {
         self.leaves.clear();
         self.leaves
             .extend(spans.iter().map(|&span| tree.leaf(|asked| feature(span, asked)) as u32));
-        deck.draw(&self.leaves, &mut self.scratch, &mut self.draws);
-        for (draw, &leaf) in self.draws.iter_mut().zip(&self.leaves) {
+        deck.draw(&self.leaves, &mut self.scratch, &mut self.codes);
+        for (draw, &leaf) in self.codes.iter_mut().zip(&self.leaves) {
             *draw = u32::from(tree.leaves[leaf as usize].draw(*draw));
         }
     }
@@ -181,7 +182,7 @@ fn durations(model: &Model, seed: u64, codes: &mut Codes, draws: &mut Draws) {
     draws.of(&mut deck, tree, roots, |span, asked| {
         codes.feature(&model.topology, &model.layout, span as usize, asked)
     });
-    for (trace, &code) in draws.draws.iter().enumerate() {
+    for (trace, &code) in draws.codes.iter().enumerate() {
         codes.duration[trace] = code as u16;
     }
 }
@@ -219,7 +220,7 @@ fn columns(
                 let slot = generated.codes.base[span as usize] as usize + slot;
                 let leaf = &tree.leaves[draws.leaves[at] as usize];
                 let before = generated.codes.before(slot);
-                let (code, copied) = match draws.draws[at] as u16 {
+                let (code, copied) = match draws.codes[at] as u16 {
                     COPY if before > 0 => (before, true),
                     // Nothing to copy: what the leaf says most, but for copies.
                     COPY => (leaf.likeliest_above(TARGET).saturating_sub(TARGET), false),
@@ -345,7 +346,7 @@ impl<'m> Timer<'m> {
                 draws.of(deck, tree, spans, |span, asked| {
                     codes.feature(&model.topology, &model.layout, span as usize, asked)
                 });
-                for (&span, &code) in spans.iter().zip(&draws.draws) {
+                for (&span, &code) in spans.iter().zip(&draws.codes) {
                     let code = (code as u16).max(1);
                     codes.gap[span as usize] = code;
                     times.gap[span as usize] =
@@ -355,7 +356,7 @@ impl<'m> Timer<'m> {
             draws.of(tail_deck, &conditionals.tail, spans, |span, asked| {
                 codes.feature(&model.topology, &model.layout, span as usize, asked)
             });
-            for (&span, &code) in spans.iter().zip(&draws.draws) {
+            for (&span, &code) in spans.iter().zip(&draws.codes) {
                 let code = (code as u16).max(1);
                 codes.tail[span as usize] = code;
                 times.tail[span as usize] =
@@ -478,14 +479,14 @@ fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, pla
     let codes = &generated.codes;
     let starts = starts(model, seed, codes);
     let mut mender = Mender::default();
-    for trace in 0..codes.n_traces() {
+    for (trace, start) in starts.into_iter().enumerate() {
         let shape = model.topology.spans(codes.label[trace]);
         times.place(model, codes, trace, placer);
         mender.mend(placer, shape, &model.references, times.target[trace]);
         order_siblings(shape, placer);
         for at in 0..shape.spans.len() {
-            generated.start.push(starts[trace].saturating_add_signed(placer.start[at]));
-            generated.end.push(starts[trace].saturating_add_signed(placer.end[at]));
+            generated.start.push(start.saturating_add_signed(placer.start[at]));
+            generated.end.push(start.saturating_add_signed(placer.end[at]));
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Costs {
 pub(crate) struct Values {
     pub(crate) feature: Feature,
     pub(crate) ordinal: bool,
-    pub(crate) values: Vec<u16>,
+    pub(crate) of_row: Vec<u16>,
 }
 
 /// Scratch shared by all trees of a fit.
@@ -143,7 +143,7 @@ impl Learner {
             let mut n_left = range.start;
             for row in range.clone() {
                 let number = rows[row];
-                if test.holds(feature.values[number as usize]) {
+                if test.holds(feature.of_row[number as usize]) {
                     rows[n_left] = number;
                     n_left += 1;
                 } else {
@@ -202,7 +202,7 @@ impl Learner {
         let whole = Sides::new(&self.xl, self.costs, total).cost_whole();
         let k = total.len();
         for (at, feature) in problem.features.iter().enumerate() {
-            let value = |row: &u32| feature.values[*row as usize];
+            let value = |row: &u32| feature.of_row[*row as usize];
             let values = self.number(rows.iter().map(value));
             if values.len() < 2 || values.len() * k > CELLS_MAX {
                 continue;
@@ -257,7 +257,7 @@ impl<'a> Sides<'a> {
         self.right.copy_from_slice(total);
         self.n_right = total.iter().sum();
         self.right_xl = total.iter().map(|&n| self.xl[n as usize]).sum();
-        self.right_codes = total.iter().filter(|&&n| n > 0).count() as i32;
+        self.right_codes = total.iter().filter(|&&n| n > 0).map(|_| 1).sum();
     }
 
     /// Moves the rows of one value to the left.

@@ -207,7 +207,7 @@ fn binomial<C: Coder>(coder: &mut C, n: u32, p: f64, k: u32) -> Result<u32, Erro
     let k = k.saturating_sub(low) as usize;
     while to - from > 1 {
         // Halve the mass, not the range.
-        let middle = (sums[from] + sums[to]) / 2.0;
+        let middle = f64::midpoint(sums[from], sums[to]);
         let cut = sums.partition_point(|&sum| sum < middle).clamp(from + 1, to - 1);
         let all = sums[to] - sums[from];
         let share = if all > 0.0 { (sums[cut] - sums[from]) / all } else { 0.5 };

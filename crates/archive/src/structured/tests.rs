@@ -54,7 +54,7 @@ fn span(trace: u64, id: u64, parent: u64, times: (u64, u64)) -> SpanRecord {
         trace_state: Arc::from(""),
         attributes: vec![
             (Arc::from("tier"), text(["gold", "free"][(trace % 2) as usize])),
-            (Arc::from("rows"), Value::Int((trace * 37 % 1000) as i64)),
+            (Arc::from("rows"), Value::Int((trace * 37 % 1000).cast_signed())),
             (Arc::from("cart"), text(&format!("cart:{}", 10_000 + trace * 7919 % 80_000))),
         ],
         events: Vec::new(),
@@ -97,8 +97,11 @@ fn generate(fitted: &Fitted, seed: u64) -> Vec<Bytes> {
     requests
 }
 
+/// Traces, spans, and the minute, depths and errors of each trace.
+type Facts = (usize, usize, Vec<(u64, Vec<u16>, Vec<bool>)>);
+
 /// Shapes, errors and minutes of a window.
-fn facts(traces: &Traces) -> (usize, usize, Vec<(u64, Vec<u16>, Vec<bool>)>) {
+fn facts(traces: &Traces) -> Facts {
     let mut all: Vec<_> = (0..traces.n_traces())
         .map(|trace| {
             let spans = traces.spans_of(trace);
@@ -138,7 +141,9 @@ fn windows_at_the_edge_come_back() {
     check(&shop(1));
     check(&shop(11));
     let mut failed = shop(40);
-    failed.iter_mut().for_each(|span| span.status = StatusCode::Error);
+    for span in &mut failed {
+        span.status = StatusCode::Error;
+    }
     check(&failed);
     let mut same = shop(300);
     for span in &mut same {

@@ -48,6 +48,7 @@ pub(crate) struct Failure {
 }
 
 /// What errors mean for one span.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks {
     pub(crate) error: bool,

@@ -101,11 +101,6 @@ impl Leaf {
 }
 
 impl Tree {
-    /// The tree that always says the same.
-    pub(crate) fn of_leaf(leaf: Leaf) -> Self {
-        Self { steps: vec![Step::Leaf(0)], leaves: vec![leaf] }
-    }
-
     /// The leaf of a row whose features `value` tells.
     pub(crate) fn leaf(&self, mut value: impl FnMut(Feature) -> u16) -> usize {
         let mut at = 0;

@@ -113,8 +113,10 @@ fn quantiles<C: Coder>(
             at_edges += u32::from(off == 0);
             continue;
         };
-        let expected =
-            tails.grid.iter().find(|edge| **edge >= before.saturating_add((steps[0] / 2) as i32));
+        let expected = tails
+            .grid
+            .iter()
+            .find(|edge| **edge >= before.saturating_add((steps[0] / 2).cast_signed()));
         let expected = expected.map_or(0, |edge| edge.wrapping_sub(before).cast_unsigned());
         let contexts = [
             hash(0x138, at as u32),

@@ -39,7 +39,7 @@ fn sites<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Result<(), Erro
             return Err(Error::Impossible("service"));
         }
         let kind = site.as_ref().map_or(0, |site| site.kind as u32);
-        let kind = SpanKind::from_otlp(stream.number(0x24, [0, 0], kind) as i32);
+        let kind = SpanKind::from_otlp(stream.number(0x24, [0, 0], kind).cast_signed());
         let name = site.map(|site| site.name).unwrap_or_default();
         let name = stream.text(2 + kind as u32, &name)?;
         *slot = Some(Site { service, name, kind });

@@ -21,14 +21,13 @@ struct Target<'a> {
 
 /// What trees share while they are coded.
 struct Budget {
-    n_leaves: usize,
-    n_codes: usize,
-    n_columns: u32,
+    leaves: usize,
+    codes: usize,
+    columns: u32,
 }
 
 pub(super) fn code<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Result<(), Error> {
-    let n_columns = model.keys.len() as u32 + 1;
-    let mut budget = Budget { n_leaves: 0, n_codes: 0, n_columns };
+    let mut budget = Budget { leaves: 0, codes: 0, columns: model.keys.len() as u32 + 1 };
     let drawn = model.drawn.iter().enumerate().filter(|shape| *shape.1 > 0);
     let alphabet: Vec<u16> = drawn.map(|shape| shape.0 as u16).collect();
     let target = Target { what: 0, which: 0, alphabet: &alphabet };
@@ -151,8 +150,8 @@ fn tree<C: Coder>(
             open.push(Open { depth, right_of: Some(here), above: above << 1 | 1 });
             open.push(Open { depth, right_of: None, above: above << 1 });
         } else {
-            budget.n_leaves += 1;
-            if budget.n_leaves > N_LEAVES_MAX {
+            budget.leaves += 1;
+            if budget.leaves > N_LEAVES_MAX {
                 return Err(Error::TooMany("leaves"));
             }
             let leaf = from.leaves.get(read.leaves.len());
@@ -189,7 +188,7 @@ fn feature<C: Coder>(
             hash(0xf2, target.what),
         ];
         column = number(&mut stream.coder, 17, &contexts, column);
-        if column >= budget.n_columns {
+        if column >= budget.columns {
             return Err(Error::Impossible("column"));
         }
     }
@@ -259,8 +258,8 @@ fn leaf<C: Coder>(
     from: Option<&Leaf>,
     last: &mut [u16],
 ) -> Result<Leaf, Error> {
-    budget.n_codes += target.alphabet.len();
-    if budget.n_codes > N_LEAF_CODES_MAX {
+    budget.codes += target.alphabet.len();
+    if budget.codes > N_LEAF_CODES_MAX {
         return Err(Error::TooMany("codes of leaves"));
     }
     let scale = from.map_or(0, |leaf| u32::from(leaf.scale));
