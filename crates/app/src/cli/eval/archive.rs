@@ -216,6 +216,7 @@ impl Plan {
                     generate_cpu_s: None,
                     peak_rss: resources::peak_rss(),
                     fidelity,
+                    near: None,
                 });
                 bar.inc(1);
             }
@@ -242,6 +243,7 @@ fn fit(
     let compressed = compress(recording.requests().iter().cloned(), &options)?;
     let fit_cpu_s = elapsed(began);
     let bytes = compressed.bytes.len() as u64;
+    let near = compressed.summary.near_lossless.map(|near| (near.ideal_bytes, near.timing_error));
     let archive = Archive::open(compressed.bytes.into(), &Limits::default())?;
     let began = resources::cpu_s();
     archive.generate(&mut |request| {
@@ -253,7 +255,7 @@ fn fit(
     // Once more, since turning requests into columns is not part of generating them.
     let window = generated(&archive)?;
     let fidelity = scorer.score(&window.traces, 1.0);
-    Ok((Run { bytes, fit_cpu_s, generate_cpu_s, peak_rss, fidelity }, window))
+    Ok((Run { bytes, fit_cpu_s, generate_cpu_s, peak_rss, fidelity, near }, window))
 }
 
 /// When each trace starts, in nanoseconds.

@@ -14,6 +14,8 @@ pub(super) struct Run {
     pub(super) generate_cpu_s: Option<f64>,
     pub(super) peak_rss: Option<u64>,
     pub(super) fidelity: Fidelity,
+    /// What L1 knows of itself: ideal bytes, and the median error of durations matched by position.
+    pub(super) near: Option<(f64, f64)>,
 }
 
 /// What costs are counted with: prices, and the size of the recording.
@@ -62,6 +64,8 @@ impl Row {
         figures.push(("tree_edit_distance", Figure::default()));
         figures.extend(further.iter().map(|name| metric(*name)));
         figures.extend([
+            ("ideal_bytes", figure(&|run| run.near.map(|near| near.0))),
+            ("timing_error_median", figure(&|run| run.near.map(|near| near.1))),
             ("usd_per_1m_transfer", figure(&|run| Some(cost(run).transfer))),
             ("usd_per_1m_transfer_once", figure(&|run| Some(cost(run).transfer_once))),
             ("usd_per_1m_compute", figure(&|run| cost(run).compute)),
