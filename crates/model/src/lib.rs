@@ -13,7 +13,7 @@ mod span;
 mod time;
 mod trace;
 
-pub use attribute::{AttributeSource, ValueRef};
+pub use attribute::{AttributeSource, SpanFields, ValueRef};
 pub use decision::{Bound, Condition, Decision, Direction, Mode, Outcome, Reason, RuleRef};
 pub use ids::{SpanId, TraceId};
 pub use kind::{SpanKind, StatusCode};

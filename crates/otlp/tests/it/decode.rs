@@ -5,7 +5,9 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 use prost::Message as _;
-use spanwise_model::{AttributeSource as _, SpanFlags, SpanKind, StatusCode, ValueRef};
+use spanwise_model::{
+    AttributeSource as _, SpanFields as _, SpanFlags, SpanKind, StatusCode, ValueRef,
+};
 use spanwise_otlp::{Decoded, Limits, WireAttributes, decode};
 
 fn text(key: &str, value: &str) -> KeyValue {
@@ -68,6 +70,21 @@ fn a_span_keeps_its_fixed_fields_and_finds_its_attributes() {
     assert_eq!(get("http.route"), Some(ValueRef::Str("/cart")));
     assert_eq!(get("host.name"), Some(ValueRef::Str("h1")));
     assert_eq!(get("nothing"), None);
+}
+
+#[test]
+fn span_and_resource_are_told_apart_and_fields_beyond_the_head_are_found() {
+    let span = Span { trace_state: "a=b,ot=th:8".to_owned(), flags: 0x301, ..valid_span() };
+    let batch = decode_spans(vec![span]).batch;
+    let of_span = |key| WireAttributes.span_attribute(&batch, 0, key);
+    let of_resource = |key| WireAttributes.resource_attribute(&batch, 0, key);
+    assert_eq!(of_span("http.route"), Some(ValueRef::Str("/cart")));
+    assert_eq!((of_span("host.name"), of_resource("http.route")), (None, None));
+    assert_eq!(of_resource("host.name"), Some(ValueRef::Str("h1")));
+    assert_eq!(WireAttributes.trace_state(&batch, 0), "a=b,ot=th:8");
+    assert_eq!(WireAttributes.flags(&batch, 0), 0x301);
+    assert_eq!((WireAttributes.trace_state(&batch, 9), WireAttributes.flags(&batch, 9)), ("", 0));
+    assert_eq!(WireAttributes.resource_attribute(&batch, 9, "host.name"), None);
 }
 
 #[test]

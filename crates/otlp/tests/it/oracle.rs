@@ -13,8 +13,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use spanwise_model::{
-    AttributeSource as _, Batch, MAX_DURATION_NS, SpanFlags, SpanHead, SpanKind, StatusCode,
-    ValueRef,
+    AttributeSource as _, Batch, MAX_DURATION_NS, SpanFields as _, SpanFlags, SpanHead, SpanKind,
+    StatusCode, ValueRef,
 };
 use spanwise_otlp::{
     DecodeError, Decoded, KeptSpan, Limits, Shift, WireAttributes, decode, json_to_protobuf,
@@ -244,24 +244,42 @@ fn check_attributes(batch: &Batch, span_idx: u32, expected: &Expected<'_>) {
         let wanted = all().find(|kv| kv.key == key).and_then(|kv| kv.value.as_ref());
         let wanted = wanted.and_then(|value| value.value.as_ref());
         let found = WireAttributes.attribute(batch, span_idx, key).unwrap();
-        let same = match (found, wanted) {
-            (ValueRef::Str(a), Some(Value::StringValue(b))) => a == b,
-            (ValueRef::Bool(a), Some(Value::BoolValue(b))) => a == *b,
-            (ValueRef::Int(a), Some(Value::IntValue(b))) => a == *b,
-            (ValueRef::Double(a), Some(Value::DoubleValue(b))) => a.to_bits() == b.to_bits(),
-            (ValueRef::Bytes(a), Some(Value::BytesValue(b))) => a == b,
-            (ValueRef::Other, None) => true,
-            (ValueRef::Other, Some(value)) => matches!(
-                value,
-                Value::ArrayValue(_) | Value::KvlistValue(_) | Value::StringValueStrindex(_)
-            ),
-            _ => false,
-        };
-        assert!(same, "{key}: {found:?} against {wanted:?}");
+        assert!(is_same(found, wanted), "{key}: {found:?} against {wanted:?}");
+        let head = &batch.spans[span_idx as usize];
+        let of_span = WireAttributes.span_attribute(batch, span_idx, key);
+        check_one(of_span, &expected.span.attributes, key);
+        let found = WireAttributes.resource_attribute(batch, head.resource_idx, key);
+        check_one(found, of_resource, key);
     }
+    assert_eq!(WireAttributes.trace_state(batch, span_idx), expected.span.trace_state);
+    assert_eq!(WireAttributes.flags(batch, span_idx), expected.span.flags);
     let absent = "a key of nobody";
     if all().all(|kv| kv.key != absent) {
         assert_eq!(WireAttributes.attribute(batch, span_idx, absent), None);
+    }
+}
+
+/// What was found in one message alone.
+fn check_one(found: Option<ValueRef<'_>>, attributes: &[KeyValue], key: &str) {
+    let wanted = attributes.iter().find(|kv| kv.key == key);
+    assert_eq!(found.is_some(), wanted.is_some(), "{key}");
+    let value = wanted.and_then(|kv| kv.value.as_ref()).and_then(|value| value.value.as_ref());
+    assert!(found.is_none_or(|found| is_same(found, value)), "{key}: {found:?} against {value:?}");
+}
+
+fn is_same(found: ValueRef<'_>, wanted: Option<&Value>) -> bool {
+    match (found, wanted) {
+        (ValueRef::Str(a), Some(Value::StringValue(b))) => a == b,
+        (ValueRef::Bool(a), Some(Value::BoolValue(b))) => a == *b,
+        (ValueRef::Int(a), Some(Value::IntValue(b))) => a == *b,
+        (ValueRef::Double(a), Some(Value::DoubleValue(b))) => a.to_bits() == b.to_bits(),
+        (ValueRef::Bytes(a), Some(Value::BytesValue(b))) => a == b,
+        (ValueRef::Other, None) => true,
+        (ValueRef::Other, Some(value)) => matches!(
+            value,
+            Value::ArrayValue(_) | Value::KvlistValue(_) | Value::StringValueStrindex(_)
+        ),
+        _ => false,
     }
 }
 
