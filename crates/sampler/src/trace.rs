@@ -8,6 +8,7 @@ mod hybrid;
 mod lane;
 mod las_casas;
 mod ledger;
+pub mod policy;
 mod quotas;
 mod reserve;
 mod samplehst;

@@ -50,6 +50,7 @@ const LAYERS: [Layer; 16] = [
             "hashbrown",
             "libm",
             "parking_lot",
+            "regex-lite",
             "rustc-hash",
             "smallvec",
             "thiserror",

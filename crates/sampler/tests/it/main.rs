@@ -1,8 +1,9 @@
-//! Behaviour of the span sampler on seeded streams.
+//! Behaviour of the span sampler on seeded streams, and of policies.
 #![cfg(test)]
 
 mod budget;
 mod closing;
+mod policy;
 mod references;
 mod scale;
 mod snapshot;
