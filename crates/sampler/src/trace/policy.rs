@@ -31,4 +31,3 @@ pub use set::{
     Action, DEPTH_MAX, N_RULES_MAX, N_VALUES_MAX, Payment, Policy, PolicyKeep, PolicySet, Rest,
     Ruling,
 };
-pub use trace_state::randomness;

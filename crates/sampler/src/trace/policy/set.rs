@@ -148,8 +148,8 @@ impl PolicySet {
         self.policies.is_empty() && self.rest == Rest::Sample
     }
 
-    /// Rules on a trace. `randomness` is R out of 2^56, see [`super::randomness`]; `now` does not go
-    /// backwards.
+    /// Rules on a trace. `randomness` is R out of 2^56: `rv` of the tracestate, else the last 7
+    /// bytes of the trace id. `now` does not go backwards.
     pub fn judge(
         &mut self,
         trace: &ClosedTrace,

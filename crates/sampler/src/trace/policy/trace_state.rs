@@ -24,16 +24,6 @@ pub(super) fn get<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     members[..n_members].iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
 }
 
-/// R, the `rv` sub-key of the first `ot` member, out of 2^56; `None` unless it has exactly 14
-/// hexadecimal digits. Then the last 7 bytes of the trace id stand in for it.
-pub fn randomness(text: &str) -> Option<u64> {
-    let ot =
-        text.split(',').find_map(|member| member.trim_matches([' ', '\t']).strip_prefix("ot="))?;
-    let digits = ot.split(';').find_map(|entry| entry.strip_prefix("rv:"))?;
-    let is_hex = digits.len() == 14 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hex { u64::from_str_radix(digits, 16).ok() } else { None }
-}
-
 /// `simple` of up to 256 characters, or `tenant@system` of up to 241 and 14.
 fn is_key(key: &str) -> bool {
     let is_inner = |text: &str| {
@@ -85,16 +75,5 @@ mod tests {
         let many = |n: usize| (0..n).map(|i| format!("k{i}=v")).collect::<Vec<_>>().join(",");
         check(&many(32), "k31", Some("v"));
         check(&many(33), "k0", None);
-    }
-
-    #[test]
-    fn randomness_is_read_where_it_is_whole() {
-        assert_eq!(randomness("x=y, ot=th:8;rv:00000000000010"), Some(16));
-        assert_eq!(randomness("ot=rv:FFFFFFFFFFFFFF"), Some((1 << 56) - 1));
-        for text in
-            ["", "ot=th:8", "ot=rv:1", "ot=rv:000000000000010", "ot=rv:0000000000001g", "rv:1"]
-        {
-            assert_eq!(randomness(text), None, "{text}");
-        }
     }
 }
