@@ -9,9 +9,8 @@ mod reader;
 mod tag;
 mod writer;
 
-pub(crate) use file::{Container, Section, archive_id, write_archive};
+pub(crate) use file::{Container, Section, write_archive};
 pub use header::{Header, Level, Method, UnknownLevel};
-pub(crate) use reader::SectionReader;
 pub use tag::Tag;
 pub(crate) use writer::SectionWriter;
 

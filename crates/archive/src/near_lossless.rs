@@ -159,7 +159,7 @@ impl Mark {
 
     /// Attributes of a resource that say that its spans are not real, as fields of `Resource`.
     pub(crate) fn attributes(&self) -> Vec<u8> {
-        let hex: String = self.archive_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = format!("{:032x}", u128::from_be_bytes(self.archive_id));
         let mut out = Vec::new();
         let mut attribute = |key: &str, value: &[u8]| {
             let mut inner = Vec::new();

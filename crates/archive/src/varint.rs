@@ -1,4 +1,4 @@
-//! LEB128 and zigzag integers.
+//! LEB128 integers.
 
 /// Appends `value` in 1 to 10 bytes.
 pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
@@ -29,16 +29,6 @@ pub(crate) const fn len(value: u64) -> usize {
     ((64 - (value | 1).leading_zeros()) as usize).div_ceil(7)
 }
 
-/// Small numbers of either sign to small numbers: 0, -1, 1, -2, ...
-pub(crate) const fn zigzag(value: i64) -> u64 {
-    (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
-}
-
-/// The inverse of [`zigzag`].
-pub(crate) const fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,13 +44,5 @@ mod tests {
         }
         assert_eq!(take(&[0x80; 12]), None);
         assert_eq!(take(&[0x80]), None);
-    }
-
-    #[test]
-    fn zigzag_is_its_own_inverse_at_the_ends() {
-        for value in [0, -1, 1, i64::MAX, i64::MIN] {
-            assert_eq!(unzigzag(zigzag(value)), value);
-        }
-        assert_eq!((zigzag(-1), zigzag(1)), (1, 2));
     }
 }

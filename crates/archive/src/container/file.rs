@@ -91,8 +91,9 @@ pub(crate) fn archive_id(header: &Header, sections: &[Section]) -> [u8; 16] {
 /// The file of these sections, in their order. Each is compressed if that makes it smaller.
 ///
 /// # Errors
-/// A section exceeds 64 MiB, or the compressor fails.
+/// There are more than 2^20 traces or 2^24 spans, a section exceeds 64 MiB, or the compressor fails.
 pub(crate) fn write_archive(header: &Header, sections: &[Section]) -> Result<Vec<u8>, Error> {
+    check_counts(header)?;
     let mut out = SectionWriter::new();
     out.raw(&MAGIC);
     out.u16(VERSION);
@@ -128,6 +129,17 @@ pub(crate) fn write_archive(header: &Header, sections: &[Section]) -> Result<Vec
     file.extend_from_slice(&id);
     file.extend_from_slice(&MAGIC);
     Ok(file)
+}
+
+/// What a reader with default limits would refuse is not written.
+fn check_counts(header: &Header) -> Result<(), Error> {
+    let limits = Limits::default();
+    let counts =
+        [("traces", header.n_traces, limits.n_traces), ("spans", header.n_spans, limits.n_spans)];
+    match counts.into_iter().find(|(_, value, limit)| value > limit) {
+        Some((what, value, limit)) => Err(Error::TooLarge { what, value, limit }),
+        None => Ok(()),
+    }
 }
 
 fn frame_crc(prefix: &[u8], table: &[u8], archive_id: &[u8; 16]) -> u32 {

@@ -2,9 +2,8 @@
 
 use super::file::Section;
 use super::tag::Tag;
-use crate::varint;
 
-/// A growing section. Integers are little-endian or LEB128.
+/// A growing section or frame. Integers are little-endian.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SectionWriter {
     bytes: Vec<u8>,
@@ -31,38 +30,13 @@ impl SectionWriter {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// An unsigned LEB128 integer.
-    pub(crate) fn varint(&mut self, value: u64) {
-        varint::put(&mut self.bytes, value);
-    }
-
-    /// A signed integer, zigzag LEB128.
-    pub(crate) fn zigzag(&mut self, value: i64) {
-        varint::put(&mut self.bytes, varint::zigzag(value));
-    }
-
     /// Bytes without their length.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Bytes behind their length.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.varint(bytes.len() as u64);
-        self.raw(bytes);
-    }
-
-    /// A float by its bits.
-    pub(crate) fn f64(&mut self, value: f64) {
-        self.u64(value.to_bits());
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 
     /// The section; readers refuse a `version` they do not know.

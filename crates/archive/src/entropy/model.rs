@@ -23,6 +23,8 @@ const N_INPUTS_MAX: usize = 8;
 const N_SETS: usize = 1 << 12;
 /// Stretched probabilities are in 1/256 and stay within plus or minus 12.
 const STRETCH_MAX: i32 = 12 * 256 - 1;
+/// All weights of a set at first, together: 1.5.
+const WEIGHTS_FIRST: usize = 3 << 15;
 /// Learning rates of the weights in 2^-16: at first, and at last.
 const RATE_FIRST: i32 = 1300;
 const RATE_LAST: i32 = 100;
@@ -102,27 +104,6 @@ impl Model {
         node as u32 & 15
     }
 
-    /// Codes one bit.
-    pub(crate) fn flag<C: Coder, const N: usize>(
-        &mut self,
-        coder: &mut C,
-        contexts: &[u32; N],
-        set: u32,
-        value: bool,
-    ) -> bool {
-        let bases = contexts.map(|context| self.bucket(context));
-        let weights = &mut self.sets[set as usize % N_SETS];
-        weights.prepare(N);
-        let slots = bases.map(|base| self.slots[base + 1]);
-        let (p, inputs) = weights.predict(&self.tables, &slots);
-        let bit = coder.bit(p, u32::from(value));
-        weights.learn(&inputs, bit, p);
-        for (base, slot) in bases.iter().zip(slots) {
-            self.slots[base + 1] = self.tables.observe(slot, bit);
-        }
-        bit != 0
-    }
-
     /// The bucket of a context; whoever held it before is forgotten.
     fn bucket(&mut self, context: u32) -> usize {
         let context = context.wrapping_mul(0x85eb_ca6b);
@@ -142,7 +123,8 @@ impl Weights {
     fn prepare(&mut self, n_inputs: usize) {
         if self.rate == 0 {
             self.rate = RATE_FIRST;
-            self.of = [[(1.5 * 65_536.0) as i32 / n_inputs as i32; N_CLASSES]; N_INPUTS_MAX];
+            self.of =
+                [[((WEIGHTS_FIRST / n_inputs) as u32).cast_signed(); N_CLASSES]; N_INPUTS_MAX];
         }
     }
 
@@ -165,7 +147,7 @@ impl Weights {
     }
 
     fn learn<const N: usize>(&mut self, inputs: &[(i32, usize); N], bit: u32, p: u32) {
-        let error = ((bit << 16) as i32 - p as i32) * self.rate;
+        let error = (bit << 16).cast_signed().wrapping_sub(p.cast_signed()) * self.rate;
         for ((input, class), weights) in inputs.iter().zip(&mut self.of) {
             let step = (i64::from(*input) * i64::from(error)) >> 24;
             weights[*class] = weights[*class].saturating_add(step as i32);
@@ -206,9 +188,9 @@ impl Tables {
         let (p, count) = (slot >> 10, slot & 0x3ff);
         let rate = u64::from(self.rate[count.min(COUNT_MAX) as usize]);
         let p = if bit == 0 {
-            p - (u64::from(p) * rate >> 16) as u32
+            p - ((u64::from(p) * rate) >> 16) as u32
         } else {
-            p + (u64::from(0x3f_ffff - p) * rate >> 16) as u32
+            p + ((u64::from(0x3f_ffff - p) * rate) >> 16) as u32
         };
         p << 10 | (count + 1).min(COUNT_MAX)
     }

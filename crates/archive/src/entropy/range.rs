@@ -58,20 +58,6 @@ impl Encoder {
         self.n_bits.unwrap_or(0.0)
     }
 
-    /// Bytes written so far, give or take eight.
-    pub(crate) fn len(&self) -> usize {
-        self.out.len()
-    }
-
-    /// A symbol that takes `freq` of 65,536 parts from `cum` on.
-    pub(crate) fn symbol(&mut self, cum: u32, freq: u32) {
-        debug_assert!(freq > 0 && cum + freq <= 1 << 16);
-        let part = self.range >> 16;
-        self.advance(part * u64::from(cum));
-        self.range = part * u64::from(freq);
-        self.normalise();
-    }
-
     /// The bytes. The interval is at least 2^48 long, so it holds a number of two bytes and zeros.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.advance(SHORT - 1);
@@ -149,19 +135,6 @@ impl<'a> Decoder<'a> {
             decoder.shift();
         }
         decoder
-    }
-
-    /// Which of 65,536 parts the next symbol lies in; [`take`](Self::take) it afterwards.
-    pub(crate) fn part(&self) -> u32 {
-        (self.code / (self.range >> 16)).min(0xffff) as u32
-    }
-
-    /// Steps over the symbol that holds [`part`](Self::part).
-    pub(crate) fn take(&mut self, cum: u32, freq: u32) {
-        let part = self.range >> 16;
-        self.code = self.code.wrapping_sub(part.wrapping_mul(u64::from(cum)));
-        self.range = part.wrapping_mul(u64::from(freq.max(1)));
-        self.normalise();
     }
 
     fn shift(&mut self) {

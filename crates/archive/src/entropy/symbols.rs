@@ -12,7 +12,7 @@ pub(crate) struct Costs([u16; 4]);
 
 impl Costs {
     /// The prediction to use: the cheapest so far, the earlier of equals.
-    pub(crate) fn best(&self, n: usize) -> usize {
+    pub(crate) fn best(self, n: usize) -> usize {
         (0..n.min(4)).min_by_key(|&k| self.0[k]).unwrap_or(0)
     }
 

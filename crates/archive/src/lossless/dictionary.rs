@@ -173,7 +173,7 @@ impl State {
             let key = self.text(coder, TEXT_KEY, given.map_or(&[], |token| &token.key))?;
             let kind = Kind::of(kind).ok_or(Broken("unknown kind of token"))?;
             let mode = Mode::of(mode).ok_or(Broken("unknown mode of a column"))?;
-            let is_field = (1..1 << 29).contains(&field) && arg <= u64::from(u32::MAX);
+            let is_field = (1..1 << 29).contains(&field) && u32::try_from(arg).is_ok();
             let has_values = kind.has_column() != (mode == Mode::Nothing);
             let fits = match mode {
                 Mode::Int => kind.is_int(),
@@ -270,7 +270,7 @@ impl State {
                 let delta = i64::from(layout) - last;
                 let (delta, _) = self.model.signed(coder, &[0x35], (0x750, 3), delta);
                 last += delta.clamp(-(1 << 32), 1 << 32);
-                let is_known = (0..d.layouts.len() as i64).contains(&last);
+                let is_known = usize::try_from(last).is_ok_and(|last| last < d.layouts.len());
                 if !is_known || coder.is_overrun() {
                     return Err(Broken("a node has an unknown layout"));
                 }

@@ -40,7 +40,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Appends attributes to the resource of every envelope; one without a resource gets one.
-    pub(super) fn mark(&self, dictionary: &mut Dictionary, attributes: &[u8]) {
+    pub(super) fn mark(dictionary: &mut Dictionary, attributes: &[u8]) {
         for envelope in &mut dictionary.resources {
             let mut marked = Vec::with_capacity(envelope.len() + attributes.len() + 8);
             let mut rest = &envelope[..];

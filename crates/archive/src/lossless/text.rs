@@ -61,7 +61,7 @@ impl Texts {
         let last = self.last.get(&kind).copied().unwrap_or_default();
         let contexts = [hash(kind, 0x51), hash(hash(kind, 0x52), last.len)];
         let set = (SET_LENGTH + kind % 32 * 8, 3);
-        let (len, _) = model.signed(coder, &contexts, set, given.len() as i64);
+        let (len, _) = model.signed(coder, &contexts, set, given.len().cast_signed() as i64);
         let room = self.limit.min(u32::MAX as usize) - self.bytes.len();
         let len = usize::try_from(len).ok().filter(|&len| len <= room);
         let len = len.ok_or(Broken("a text is too long"))?;

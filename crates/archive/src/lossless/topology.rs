@@ -46,18 +46,15 @@ impl Path {
     /// Moves to `depth` and reserves the next span's place there.
     fn spot(&mut self, depth: usize, position: u32) -> Spot {
         self.open.truncate(depth);
-        let spot = match self.open.last_mut() {
-            Some((parent, n, last)) => {
-                let spot = Spot { parent: *parent, sibling: *last, n_children: *n };
-                (*n, *last) = (*n + 1, position);
-                spot
-            }
-            None => {
-                let (n, last) = self.roots;
-                self.roots = (n + 1, position);
-                let sibling = if n == 0 { NONE } else { last };
-                Spot { parent: NONE, sibling, n_children: n }
-            }
+        let spot = if let Some((parent, n, last)) = self.open.last_mut() {
+            let spot = Spot { parent: *parent, sibling: *last, n_children: *n };
+            (*n, *last) = (*n + 1, position);
+            spot
+        } else {
+            let (n, last) = self.roots;
+            self.roots = (n + 1, position);
+            let sibling = if n == 0 { NONE } else { last };
+            Spot { parent: NONE, sibling, n_children: n }
         };
         self.open.push((position, 0, NONE));
         spot

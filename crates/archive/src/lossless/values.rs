@@ -290,7 +290,7 @@ impl Context {
         let is_in_trace = in_column.n_trace == state.n_traces;
         let key = u64::from(column) << 32 | u64::from(node);
         let duration = trace.end[i].saturating_sub(trace.start[i]) | 1;
-        let octave = 63 - duration.leading_zeros();
+        let octave = duration.ilog2();
         let half = if octave == 0 { 0 } else { (duration >> (octave - 1)) as u32 & 1 };
         Self {
             column,

@@ -105,7 +105,7 @@ struct Reader<'a> {
 }
 
 /// Splits a message into its fields `inner` and the bytes of all others.
-fn open<'a>(message: &'a [u8], inner: u32) -> Result<(Vec<&'a [u8]>, Vec<u8>), wire::Odd> {
+fn open(message: &[u8], inner: u32) -> Result<(Vec<&[u8]>, Vec<u8>), wire::Odd> {
     let (mut inside, mut envelope) = (Vec::new(), Vec::new());
     let mut rest = message;
     while !rest.is_empty() {

@@ -379,11 +379,11 @@ pub(super) fn write(tokens: &[(Token<'_>, Value<'_>)], writer: &mut Writer) {
     }
 }
 
-/// A length-delimited field of an envelope or a plain field, read as leniently as protobuf allows:
-/// its number, its payload if it has one, and all of its bytes.
-pub(super) fn loose_field<'a>(
-    rest: &mut &'a [u8],
-) -> Result<(u32, Option<&'a [u8]>, &'a [u8]), Odd> {
+/// The number of a field, its payload if it has a length, and all of its bytes.
+pub(super) type LooseField<'a> = (u32, Option<&'a [u8]>, &'a [u8]);
+
+/// A field, read as leniently as protobuf allows; groups are not.
+pub(super) fn loose_field<'a>(rest: &mut &'a [u8]) -> Result<LooseField<'a>, Odd> {
     let whole = *rest;
     let (key, n) = varint::take(rest).ok_or(Odd)?;
     *rest = &rest[n..];

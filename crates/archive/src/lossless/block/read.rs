@@ -119,7 +119,7 @@ fn content(
     state.dictionary(&mut decoder, &mut dictionary)?;
     let mut emitter = Emitter::new(sink, limits.output_bytes);
     if is_near {
-        emitter.mark(&mut dictionary, &block.mark.attributes());
+        Emitter::mark(&mut dictionary, &block.mark.attributes());
     }
     let mut n_left = front.n_spans;
     let mut trace = Trace::default();

@@ -40,7 +40,11 @@ pub(in crate::lossless) fn write(
             let odd = if is_first { &window.odd[..] } else { &[] };
             state.odd_written(&mut encoder, odd, &built)
         })
-        .map_err(|Broken(what)| Error::TooLarge { what, value: 0, limit: 0 })?;
+        .map_err(|Broken(_)| Error::TooLarge {
+            what: "bytes of distinct strings, or distinct names or layouts",
+            value: state.texts.len() as u64,
+            limit: u64::from(u32::MAX),
+        })?;
     let ideal_bits = encoder.ideal_bits();
     let mut bytes = vec![if is_near { NEAR } else { EXACT }, log2 as u8];
     if let Ids::Writes(ids) = &ids {
@@ -75,7 +79,9 @@ fn content(
         let first = steps.first().map_or(0, |step| window.spans[step.span as usize].trace_id);
         if let Ids::Writes(planes) = ids {
             planes.trace(first);
-            steps.iter().for_each(|step| planes.span(window.spans[step.span as usize].span_id));
+            for step in steps {
+                planes.span(window.spans[step.span as usize].span_id);
+            }
         }
         for (i, step) in steps.iter().enumerate() {
             tokens.clear();
