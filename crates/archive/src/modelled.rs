@@ -16,8 +16,8 @@ use crate::limits::Limits;
 use crate::lossless;
 use crate::lossless::verbatim::Source;
 use crate::options::Options;
-use crate::structured::{self, Fitted, Mark};
-use crate::traces::{Builder, Error as WindowError, Window};
+use crate::structured::{self, Detail, Fitted, Mark};
+use crate::traces::{Builder, Error as WindowError};
 
 /// Version of the sections of a model.
 const VERSION: u16 = 1;
@@ -30,13 +30,18 @@ pub(crate) fn compress(requests: &[Bytes], options: &Options) -> Result<(Vec<u8>
     let mut kept = source.choose(options);
     let mut header = Header::new(options.level, Method::Structured);
     (header.start_ns, header.end_ns) = source.times();
-    let window = builder(requests)?.finish(|id| kept.contains(id)).map_err(too_large)?;
+    let window =
+        builder(requests)?.finish(|id| kept.contains(id)).map_err(|error| too_large(&error))?;
     kept.extend(window.apart.iter().copied());
     let n_traces_verbatim = kept.len() as u64;
     let (verbatim, n_spans_verbatim) = source.sections(&kept)?;
     header.n_traces = window.traces.n_traces() as u64 + n_traces_verbatim;
     header.n_spans = window.traces.n_spans() as u64 + n_spans_verbatim;
-    let fit = structured::Options { beta: options.beta, ..structured::Options::default() };
+    let detail = match options.level {
+        Level::Pinned => Detail::Pinned,
+        _ => Detail::Model,
+    };
+    let fit = structured::Options { beta: options.beta, detail, ..structured::Options::default() };
     let fitted = Fitted::fit(&window.traces, &fit).map_err(|error| model_error(error, true))?;
     drop(window);
     let mut sections: Vec<Section> = fitted
@@ -45,7 +50,7 @@ pub(crate) fn compress(requests: &[Bytes], options: &Options) -> Result<(Vec<u8>
         .map(|(tag, bytes)| Section { tag: Tag(tag), version: VERSION, bytes })
         .collect();
     sections.extend(verbatim);
-    let real = builder(requests)?.finish(|_| false).map_err(too_large)?;
+    let real = builder(requests)?.finish(|_| false).map_err(|error| too_large(&error))?;
     let mut scorer = Scorer::new(&real.traces);
     drop(real);
     let (seed, fidelity) = search(&header, &sections, options, &mut scorer)?;
@@ -76,9 +81,9 @@ fn search(
             Ok(())
         })?;
         if let Some(error) = failed {
-            return Err(too_large(error));
+            return Err(too_large(&error));
         }
-        let window = builder.finish(|_| false).map_err(too_large)?;
+        let window = builder.finish(|_| false).map_err(|error| too_large(&error))?;
         let fidelity = scorer.score(&window.traces, 1.0);
         let loss = loss(&fidelity);
         if best.as_ref().is_none_or(|(least, ..)| loss < *least) {
@@ -121,21 +126,18 @@ fn builder(requests: &[Bytes]) -> Result<Builder, Error> {
     for (number, request) in requests.iter().enumerate() {
         builder.push(request.clone()).map_err(|error| match error {
             WindowError::Request(source) => Error::Request { number: number as u64, source },
-            other => too_large(other),
+            other => too_large(&other),
         })?;
     }
     Ok(builder)
 }
 
-fn too_large(error: WindowError) -> Error {
-    match error {
-        WindowError::Request(source) => Error::Request { number: 0, source },
-        _ => {
-            let Limits { n_traces, n_spans, .. } = Limits::default();
-            let what = "spans or traces";
-            Error::TooLarge { what, value: n_spans.max(n_traces) + 1, limit: n_spans }
-        }
+fn too_large(error: &WindowError) -> Error {
+    if let WindowError::Request(source) = error {
+        return Error::Request { number: 0, source: *source };
     }
+    let limit = Limits::default().n_spans;
+    Error::TooLarge { what: "spans or traces", value: limit + 1, limit }
 }
 
 fn model_error(error: structured::Error, is_writer: bool) -> Error {
@@ -154,5 +156,5 @@ fn model_error(error: structured::Error, is_writer: bool) -> Error {
 
 /// The levels a model can be.
 pub(crate) const fn is_model(level: Level) -> bool {
-    matches!(level, Level::Model)
+    matches!(level, Level::Pinned | Level::Model)
 }
