@@ -40,9 +40,21 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Moves a file that cannot be used out of the way, in place of the one that was moved before; where
+/// it lies then.
+pub fn set_aside(path: &Path) -> Result<PathBuf> {
+    let aside = beside(path, ".refused");
+    fs::rename(path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
+    Ok(aside)
+}
+
 fn temporary(path: &Path) -> PathBuf {
+    beside(path, ".tmp")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
+    name.push(suffix);
     PathBuf::from(name)
 }
 

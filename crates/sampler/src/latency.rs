@@ -36,6 +36,10 @@ const INCIDENT_SHARE: f32 = 0.05;
 /// Windows that must have been above the cap before a step is accepted, however long ago it began.
 const STEP_WINDOWS_MIN: u32 = 3;
 
+/// Most spans in a window, which only merging can exceed its length with: far from where counting
+/// overflows.
+pub(crate) const N_LIVE_MAX: u32 = 1 << 30;
+
 /// What differs between the models of a sampler.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
@@ -258,7 +262,7 @@ impl Latency {
         if self.n_live == 0 {
             self.opened = other.opened;
         }
-        self.n_live += other.n_live;
+        self.n_live = self.n_live.saturating_add(other.n_live).min(N_LIVE_MAX);
         self.window = self.window.max(other.window);
         self.flipped = self.flipped.max(other.flipped);
         let cells = &mut self.cells;

@@ -25,7 +25,7 @@ use models::NamedSite;
 
 const MAGIC: [u8; 4] = *b"SPWS";
 /// Version written, and the only one read.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEADER_LEN: usize = 24;
 const PROFILE_DEFAULT: u8 = 1;
 const PROFILE_SCALE: u8 = 2;

@@ -123,17 +123,22 @@ impl State {
         self.inner.lock().account = Some(account);
     }
 
-    /// Reads the models back, if there are any. What cannot be read is left alone and learnt anew.
+    /// Reads the models back, if there are any. What cannot be used is set aside, so that it is not
+    /// written over, and learnt anew.
     pub fn restore(&self, core: &mut Core, now: Timestamp) {
         let Some(path) = &self.models else { return };
-        match persist::read(path) {
-            Ok(None) => {}
-            Ok(Some(bytes)) => {
-                if let Err(error) = core.restore(&bytes, now) {
-                    warn!(%error, path = %path.display(), "models cannot be used; learning anew");
-                }
+        let restored = match persist::read(path) {
+            Ok(None) => return,
+            Ok(Some(bytes)) => core.restore(&bytes, now),
+            Err(error) => Err(error),
+        };
+        let Err(error) = restored else { return };
+        match persist::set_aside(path) {
+            Ok(aside) => {
+                let aside = aside.display();
+                warn!(%error, %aside, "models cannot be used and are set aside; learning anew");
             }
-            Err(error) => warn!(%error, "models cannot be read; learning anew"),
+            Err(failed) => warn!(%error, %failed, "models cannot be used; learning anew"),
         }
     }
 

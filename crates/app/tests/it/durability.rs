@@ -107,6 +107,27 @@ fn models_survive_both_ends() {
     until_true("the models", || n_ready(third.api) >= learnt);
 }
 
+/// Guarantees: models that cannot be used neither keep the process from starting nor are written
+/// over: they are set aside with a warning.
+#[test]
+fn unusable_models_are_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join("data").join(MODELS);
+    std::fs::create_dir_all(dir.path().join("data")).unwrap();
+    std::fs::write(&models, b"SPWS\x01\0 of another version").unwrap();
+    let mut first = serve(dir.path(), "");
+    send_incident(first.grpc.unwrap(), 1);
+    until("learning", || Some(n_ready(first.api)).filter(|&ready| ready > 0));
+    assert_eq!(first.terminate().code(), Some(0));
+    let said = first.stderr();
+    assert!(said.contains("set aside") && said.contains("another version"), "{said}");
+    let aside = models.with_file_name("models.spanwise.refused");
+    assert_eq!(std::fs::read(aside).unwrap(), b"SPWS\x01\0 of another version");
+
+    let second = serve(dir.path(), "");
+    until_true("the models", || n_ready(second.api) > 0);
+}
+
 /// Guarantees: models are written at least every minute, so that kill -9 loses no more. In virtual
 /// time.
 #[test]
