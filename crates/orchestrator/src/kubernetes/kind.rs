@@ -104,7 +104,7 @@ impl Kinds {
         }
         if api_version.is_empty() {
             let detail = format!(
-                "kind {kind} is not built in: name its API, as in apiVersion: argoproj.io/v1alpha1"
+                "kind {kind} is not built in: name its API, as in api_version: argoproj.io/v1alpha1"
             );
             return Err(OrchError::invalid(detail).into());
         }

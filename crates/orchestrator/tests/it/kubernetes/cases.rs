@@ -191,7 +191,7 @@ fn what_does_not_exist_is_named() {
         let unnamed = TargetRef { kind: "Rollout".into(), ..cluster.web() };
         check(
             unnamed,
-            "invalid: kind Rollout is not built in: name its API, as in apiVersion: \
+            "invalid: kind Rollout is not built in: name its API, as in api_version: \
              argoproj.io/v1alpha1",
         )
         .await;
