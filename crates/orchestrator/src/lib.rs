@@ -7,6 +7,7 @@ mod exec;
 mod kubernetes;
 mod port;
 mod recorder;
+mod reference;
 
 pub use composite::Composite;
 pub use error::OrchError;
@@ -16,3 +17,4 @@ pub use futures_util::future::BoxFuture;
 pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use port::{Applied, Caps, Guard, Orchestrator};
 pub use recorder::{Recorded, Recorder};
+pub use reference::{ReferenceError, check_reference};

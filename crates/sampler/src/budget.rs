@@ -22,6 +22,8 @@ const BURST_FACTOR: f64 = 4.0;
 /// Accounts are never smaller than what this many spans bring in, so that little traffic is not
 /// chopped up.
 const SPANS_MIN: f64 = 65_536.0;
+/// Nobody has so many spans; a larger rate is a slip.
+const PER_SECOND_MAX: f64 = 1e9;
 /// Weight of the last second in the estimate of spans per second: a memory of a minute.
 const RATE_WEIGHT: f64 = 1.0 / 60.0;
 
@@ -30,7 +32,7 @@ const RATE_WEIGHT: f64 = 1.0 / 60.0;
 pub enum Budget {
     /// This share of all spans, above 0 and at most 1.
     Share(f64),
-    /// So many spans a second, above 0.
+    /// So many spans a second, above 0 and at most a billion.
     PerSecond(f64),
 }
 
@@ -42,11 +44,11 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Refuses what is not a finite number above 0, and shares above 1.
+    /// Refuses what is not a number above 0, shares above 1 and rates above a billion.
     pub fn validate(self) -> Result<(), Error> {
         let is_good = match self {
             Self::Share(share) => share > 0.0 && share <= 1.0,
-            Self::PerSecond(rate) => rate > 0.0 && rate.is_finite(),
+            Self::PerSecond(rate) => rate > 0.0 && rate <= PER_SECOND_MAX,
         };
         if is_good {
             return Ok(());

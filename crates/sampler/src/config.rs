@@ -30,12 +30,12 @@ pub struct ScaleConfig {
     pub n_tree: u32,
     /// Height of each tree, 1 to 15. Default 8.
     pub height: u32,
-    /// Observations in each window, 1 or more. Default 250.
+    /// Observations in each window, 1 to 1,000,000. Default 250.
     pub window_size: u32,
     /// A span is kept when river's score is above it; 0 to 1. Default 0.60.
     pub min_score: f64,
-    /// Upper limit of the duration feature in milliseconds, above 0. Longer spans are legal and
-    /// fall into the outermost half-space. Default 5000.
+    /// Upper limit of the duration feature in milliseconds, above 0 and at most 24 h. Longer spans
+    /// are legal and fall into the outermost half-space. Default 5000.
     pub max_duration_ms: f64,
     /// Spans that are learned before scoring begins; nothing is learned afterwards. Default 10,000.
     pub train_size: u64,
@@ -59,6 +59,33 @@ impl ScaleConfig {
     /// of, used as the referee in comparisons.
     pub fn referee() -> Self {
         Self { n_tree: 25, max_duration_ms: 1000.0, ..Self::default() }
+    }
+
+    /// Checks every range. The error names the setting as Table I does.
+    pub fn validate(&self) -> Result<(), Error> {
+        /// As the forest counts: `2^(height + 1) - 1` a tree.
+        const NODES_MAX: u64 = 1 << 22;
+        const DAY_MS: f64 = 86_400_000.0;
+        let fail = |name, expected| Err(Error::Setting { name, expected });
+        if !(1..=1024).contains(&self.n_tree) {
+            return fail("n_tree", "1 to 1024");
+        }
+        if !(1..=15).contains(&self.height) {
+            return fail("height", "1 to 15");
+        }
+        if u64::from(self.n_tree) * ((2 << self.height) - 1) > NODES_MAX {
+            return fail("n_tree", "smaller, or height: n_tree * 2^(height+1) at most 2^22");
+        }
+        if !(1..=1_000_000).contains(&self.window_size) {
+            return fail("window_size", "1 to 1000000");
+        }
+        if !(0.0..=1.0).contains(&self.min_score) {
+            return fail("min_score", "0 to 1");
+        }
+        if !(self.max_duration_ms > 0.0 && self.max_duration_ms <= DAY_MS) {
+            return fail("max_duration", "above 0 and at most 24h");
+        }
+        Ok(())
     }
 }
 
@@ -117,14 +144,10 @@ impl Config {
         if self.n_models_max == 0 {
             return fail("n_models_max", "1 or more");
         }
-        let Profile::Scale(scale) = &self.profile else { return Ok(()) };
-        if !(0.0..=1.0).contains(&scale.min_score) {
-            return fail("min_score", "0 to 1");
+        match &self.profile {
+            Profile::Default => Ok(()),
+            Profile::Scale(scale) => scale.validate(),
         }
-        if !(scale.max_duration_ms > 0.0 && scale.max_duration_ms < 1e300) {
-            return fail("max_duration", "above 0");
-        }
-        Ok(())
     }
 }
 
@@ -150,6 +173,17 @@ mod tests {
         let bad = ScaleConfig { min_score: f64::NAN, ..ScaleConfig::default() };
         check(scale(bad), Err("min_score must be 0 to 1"));
         let bad = ScaleConfig { max_duration_ms: 0.0, ..ScaleConfig::default() };
-        check(scale(bad), Err("max_duration must be above 0"));
+        check(scale(bad), Err("max_duration must be above 0 and at most 24h"));
+        let bad = |n_tree, height, window_size| {
+            scale(ScaleConfig { n_tree, height, window_size, ..ScaleConfig::default() })
+        };
+        check(bad(0, 8, 250), Err("n_tree must be 1 to 1024"));
+        check(bad(10, 16, 250), Err("height must be 1 to 15"));
+        check(bad(10, 8, 0), Err("window_size must be 1 to 1000000"));
+        let expected = "n_tree must be smaller, or height: n_tree * 2^(height+1) at most 2^22";
+        check(bad(1024, 12, 250), Err(expected));
+        let largest = bad(1024, 11, 1_000_000);
+        check(largest, Ok(()));
+        assert!(crate::SpanSampler::new(largest).is_ok());
     }
 }

@@ -15,6 +15,8 @@ const NS_PER_S: u64 = 1_000_000_000;
 const COOLDOWN_NS_MAX: u64 = 24 * 3_600 * NS_PER_S;
 /// Most replicas of one target that make sense in a configuration.
 const REPLICAS_MAX: u32 = 10_000;
+/// Longest name that spans carry; a longer one would serve none.
+const NAME_BYTES_MAX: usize = 256;
 /// Most targets.
 const TARGETS_MAX: usize = 1_000;
 
@@ -107,8 +109,9 @@ impl Config {
 }
 
 fn check(target: &Target, path: &str, problems: &mut Vec<Problem>) {
-    if target.name().is_empty() {
-        let message = "service is empty".to_owned();
+    let name = target.name();
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        let message = format!("service is empty, over {NAME_BYTES_MAX} bytes or unprintable");
         add(problems, "S003", &format!("{path}.service"), message, "write its service.name");
     }
     if !target.scalable {
@@ -127,8 +130,8 @@ fn check(target: &Target, path: &str, problems: &mut Vec<Problem>) {
         let message = "cooldown is not from 1s to 24h".to_owned();
         add(problems, "S006", &format!("{path}.cooldown"), message, "leave it out for 60s");
     }
-    if target.step_max == Some(0) {
-        let message = "step 0 allows no action".to_owned();
+    if target.step_max.is_some_and(|step| !(1..=REPLICAS_MAX).contains(&step)) {
+        let message = format!("step is not from 1 to {REPLICAS_MAX}");
         add(problems, "S008", &format!("{path}.step"), message, "write step: 1, or mode: observe");
     }
 }
@@ -173,6 +176,9 @@ mod tests {
         check(|c| c.targets[0].cooldown_ns = 5, &["S006 scaler.targets[0].cooldown"]);
         check(|c| c.targets[1].mode = Some(Mode::Act), &["S007 scaler.targets[1].mode"]);
         check(|c| c.targets[1].step_max = Some(0), &["S008 scaler.targets[1].step"]);
+        check(|c| c.targets[1].step_max = Some(10_001), &["S008 scaler.targets[1].step"]);
+        check(|c| c.targets[0] = target("a\nb"), &["S003 scaler.targets[0].service"]);
+        check(|c| c.targets[0] = target(&"a".repeat(257)), &["S003 scaler.targets[0].service"]);
     }
 
     #[test]

@@ -6,11 +6,17 @@ use spanwise_model::WantedAction;
 
 use super::compile::{KnownTarget, Problems};
 use super::config::{ActionConfig, CpuChange, MemoryChange};
+use crate::words::nearest;
 
 /// Most replicas a rule may name; far above any sane target, low enough to catch a typing error.
 const REPLICAS_MAX: i64 = 10_000;
 /// Largest relative change of resources: the scaler's own cap is a factor of 4.
 const PERCENT_MAX: u32 = 300;
+/// No machine gives one replica more; a larger figure is a slip. Nor does one start below 1 MiB.
+const CPU_MILLIS_MAX: u64 = 1_024_000;
+const MEMORY_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 40;
+/// Longest name of an alert.
+const NAME_BYTES_MAX: usize = 128;
 
 /// The action, or `None` after adding at least one error.
 pub(super) fn compile(
@@ -94,9 +100,13 @@ fn vertical(
     };
     let percents = [cpu_percent, memory_percent];
     let bad = percents.iter().flatten().any(|p| !(1..=PERCENT_MAX).contains(p))
-        || [cpu_millis, memory_bytes].iter().flatten().any(|amount| *amount == 0);
+        || cpu_millis.is_some_and(|millis| !(1..=CPU_MILLIS_MAX).contains(&millis))
+        || memory_bytes.is_some_and(|bytes| !MEMORY_BYTES.contains(&bytes));
     if bad || (config.cpu.is_none() && config.memory.is_none()) {
-        let message = format!("vertical needs cpu or memory, above 0 and at most +{PERCENT_MAX}%");
+        let message = format!(
+            "vertical needs cpu above 0 and at most 1024, memory from 1MiB to 16384GiB, or up to \
+             +{PERCENT_MAX}%"
+        );
         problems.error("R013", ".do", message, "write for example cpu: \"+100%\"");
         return None;
     }
@@ -109,8 +119,9 @@ fn alert(config: &ActionConfig, name: &str, problems: &mut Problems) -> Option<W
         || config.to.is_some()
         || config.cpu.is_some()
         || config.memory.is_some();
-    if name.is_empty() || extra {
-        let message = "alert takes a name and nothing else".to_owned();
+    let is_name = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control);
+    if !is_name || extra {
+        let message = "alert takes a short name and nothing else".to_owned();
         problems.error("R009", ".do", message, "write for example alert: db-oncall");
         return None;
     }
@@ -130,12 +141,9 @@ fn known(
     };
     let Some(target) = targets.iter().find(|target| *target.name == *name) else {
         let message = format!("no target serves `{name}`");
-        let nearest = targets.iter().min_by_key(|target| distance(&target.name, name));
-        let fix = match nearest {
-            Some(target) if distance(&target.name, name) <= 3 => {
-                format!("did you mean `{}`?", target.name)
-            }
-            _ => format!("add it under scaler.targets, with service: {name}"),
+        let fix = match nearest(name, targets.iter().map(|target| &*target.name)) {
+            Some(target) => format!("did you mean `{target}`?"),
+            None => format!("add it under scaler.targets, with service: {name}"),
         };
         problems.error("R011", suffix, message, &fix);
         return None;
@@ -146,19 +154,4 @@ fn known(
         return None;
     }
     Some(target.clone())
-}
-
-/// Levenshtein distance of two short names, in bytes.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -24,8 +24,10 @@ pub const BUCKETS_MAX: u64 = 100_000;
 pub const WINDOW_S_MAX: u64 = 3_600;
 const NS_PER_S: u64 = 1_000_000_000;
 const NAME_BYTES_MAX: usize = 128;
-/// Names of call sites are cut at this length; a longer pattern could not match.
+/// Names of call sites are cut at this length; a longer pattern or service could not match.
 const OPERATION_BYTES_MAX: usize = 256;
+/// No window sees so many spans; a larger count is a slip and would never be reached.
+const COUNT_MAX: u64 = 1_000_000_000;
 const ATTRIBUTES_MAX: usize = 16;
 const COOLDOWN_NS_MAX: u64 = 24 * 3_600 * NS_PER_S;
 
@@ -254,8 +256,11 @@ fn check_when(config: &RuleConfig, problems: &mut Problems) {
         let message = format!("name is empty, longer than {NAME_BYTES_MAX} bytes or unprintable");
         problems.error("R001", ".name", message, "use a short name such as cart-slow");
     }
-    if when.service.is_empty() || when.service.contains('*') {
-        let message = format!("service `{}` is not one service's name", when.service);
+    let service = &when.service;
+    let is_long = service.len() > OPERATION_BYTES_MAX;
+    if service.is_empty() || is_long || service.contains(|c: char| c == '*' || c.is_control()) {
+        let shown: String = service.chars().take(40).collect();
+        let message = format!("service `{shown}` is not one service's name");
         problems.error("R003", ".when.service", message, "write the service.name of one service");
     }
     check_operation(&when.op, problems);
@@ -263,9 +268,9 @@ fn check_when(config: &RuleConfig, problems: &mut Problems) {
         let message = format!("threshold {} is not above 0 and at most 24h", when.over);
         problems.error("R005", ".when.over", message, "write a latency such as over: 80ms");
     }
-    if when.count == 0 {
-        let message = "count 0 would always be reached".to_owned();
-        problems.error("R006", ".when.count", message, "write at least count: 1");
+    if !(1..=COUNT_MAX).contains(&when.count) {
+        let message = format!("count {} is not from 1 to {COUNT_MAX}", when.count);
+        problems.error("R006", ".when.count", message, "write how often it must be so slow");
     }
     check_times(config, problems);
     let entry = matches!(when.kind, None | Some(SpanKind::Server | SpanKind::Consumer));

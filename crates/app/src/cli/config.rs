@@ -29,7 +29,8 @@ fn check(file: &Path, output: &Output) -> Result<Exit> {
             return Ok(NEGATIVE);
         }
     };
-    let (_, problems) = built::build(&raw);
+    let (config, mut problems) = built::build(&raw);
+    problems.extend(config.iter().flat_map(|config| built::check_tests(&raw, config)));
     let n_errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     if problems.is_empty() {
         let targets = raw.scaler.targets.len();

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde_json::json;
 use spanwise_analyzer::rules::testing::TestCase;
-use spanwise_model::{Problem, Severity};
+use spanwise_model::Severity;
 
 use super::RulesCommand;
 use super::output::Output;
@@ -55,7 +55,7 @@ fn test(file: &Path) -> Result<Vec<TestReport>> {
     let text = load::read(file)?;
     // A whole configuration, unless the file names other files.
     let names_others = text.lines().any(|line| line.starts_with("rules:"));
-    let (config, tests) = if names_others {
+    let (config, raw) = if names_others {
         let parsed: TestFile = yaml::parse(&text, &name).map_err(anyhow::Error::msg)?;
         let [rules] = parsed.rules.as_slice() else {
             bail!("{name}: `rules` names {} files\n  fix: name one", parsed.rules.len());
@@ -64,21 +64,16 @@ fn test(file: &Path) -> Result<Vec<TestReport>> {
         let rules = load::read(&path).with_context(|| format!("rules of {name}"))?;
         let rules_name = path.display().to_string();
         let raw: RawConfig = yaml::parse(&rules, &rules_name).map_err(anyhow::Error::msg)?;
-        (build(&raw, &rules, &rules_name)?, parsed.tests)
+        (build(&raw, &rules, &rules_name)?, RawConfig { tests: parsed.tests, ..raw })
     } else {
         let raw: RawConfig = yaml::parse(&text, &name).map_err(anyhow::Error::msg)?;
-        (build(&raw, &text, &name)?, raw.tests)
+        (build(&raw, &text, &name)?, raw)
     };
-    let known = built::known_targets(&config.raw_scaler);
-    let problems: Vec<Problem> = tests
-        .iter()
-        .enumerate()
-        .flat_map(|(idx, case)| case.check(&format!("tests[{idx}]"), &config.rules, &known))
-        .collect();
+    let problems = built::check_tests(&raw, &config);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         bail!("{}", load::render(&problems, &text, &name));
     }
-    Ok(rules_test::run(&config.rules, &config.scaler, &tests))
+    Ok(rules_test::run(&config.rules, &config.scaler, &raw.tests))
 }
 
 /// Validates the scaler alone: a test needs no data directory.

@@ -4,31 +4,29 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use spanwise_analyzer::rules::RuleSet;
-use spanwise_analyzer::units::{DurationNs, SizeBytes};
+use spanwise_analyzer::rules::testing::TestCase;
+use spanwise_analyzer::units::SizeBytes;
 use spanwise_model::{Problem, Severity};
-use spanwise_sampler::{Profile, ScaleConfig};
+use spanwise_otlp::transport::Endpoint;
 
-use super::raw::{RawConfig, RawForward, RawListen, RawSampler, RawScaleProfile, RawScaler};
+use super::raw::{RawConfig, RawListen, RawScaler};
 
+mod forward;
+mod listen;
+mod memory;
+mod sampler;
 mod targets;
 
 pub use targets::{Backend, Backends, known_targets};
 
-/// Memory limit where the cgroup does not tell.
-const MEMORY_LIMIT_DEFAULT: u64 = 512 << 20;
-/// Least memory that makes sense.
-const MEMORY_LIMIT_MIN: u64 = 64 << 20;
-/// Share of the cgroup's limit that is used by default.
-const CGROUP_SHARE_PERCENT: u64 = 60;
 /// Share of the memory limit that open traces may hold.
 const WINDOW_SHARE_PERCENT: u64 = 35;
 /// Share of the spans that is kept.
 const BUDGET_DEFAULT: &str = "1%";
 /// Seed of every random choice.
 const SEED_DEFAULT: u64 = 42;
-/// Bytes that may wait for one destination.
-const FORWARD_QUEUE_DEFAULT: u64 = 32 << 20;
 
 /// The settings in force.
 #[derive(Clone, Debug)]
@@ -72,7 +70,7 @@ pub struct Listen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
     /// Endpoint.
-    pub endpoint: String,
+    pub endpoint: Endpoint,
     /// Protocol.
     pub protocol: ForwardProtocol,
     /// Whether requests are compressed with gzip.
@@ -81,6 +79,8 @@ pub struct Forward {
     pub queue_bytes: u64,
     /// Whether `spanwise.sampling.*` attributes are appended.
     pub stamp: bool,
+    /// Certificates of authorities trusted beside the system's, in PEM; only under https.
+    pub ca_pem: Option<Bytes>,
 }
 
 /// How kept spans are forwarded.
@@ -107,14 +107,14 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
             "write `version: 1`, or leave it out",
         );
     }
-    let memory_limit = memory_limit(raw, &mut problems);
-    let listen = listen(&raw.listen, &mut problems);
-    let sampler = sampler(&raw.sampler, &mut problems);
+    let memory_limit = memory::limit(raw, &mut problems);
+    data_dir(raw, &mut problems);
+    let listen = listen::listen(&raw.listen, &mut problems);
+    let sampler = sampler::sampler(&raw.sampler, &mut problems);
     let (scaler, backends, known) = targets::build(&raw.scaler, &mut problems);
     let (rules, found) = RuleSet::compile(&raw.scaler.rules, &known);
     problems.0.extend(found);
-    let forward: Vec<Forward> =
-        (0..).zip(&raw.forward).filter_map(|(idx, raw)| forward(idx, raw, &mut problems)).collect();
+    let forward = forward::forward(&raw.forward, listen.as_ref(), memory_limit, &mut problems);
     if raw.data_dir.is_none() && scaler.as_ref().is_some_and(targets::acts_for_real) {
         problems.error(
             "scaler.mode",
@@ -147,7 +147,7 @@ impl Config {
     pub fn to_raw(&self, written: &RawConfig) -> RawConfig {
         let mut raw = written.clone();
         raw.version = Some(1);
-        raw.memory_limit = Some(format!("{}MiB", self.memory_limit >> 20));
+        raw.memory_limit = Some(SizeBytes(self.memory_limit).to_string());
         raw.listen = RawListen {
             otlp_grpc: Some(self.listen.otlp_grpc.to_string()),
             otlp_http: Some(self.listen.otlp_http.to_string()),
@@ -176,184 +176,38 @@ impl Problems {
         let (path, fix) = (path.into(), fix.to_owned());
         self.0.push(Problem { path, code, severity: Severity::Error, message, fix });
     }
-}
 
-fn memory_limit(raw: &RawConfig, problems: &mut Problems) -> Option<u64> {
-    let Some(text) = &raw.memory_limit else {
-        return Some(cgroup_memory().map_or(MEMORY_LIMIT_DEFAULT, |limit| {
-            (limit / 100 * CGROUP_SHARE_PERCENT).max(MEMORY_LIMIT_MIN)
-        }));
-    };
-    match SizeBytes::parse(text) {
-        Ok(SizeBytes(bytes)) if bytes >= MEMORY_LIMIT_MIN => Some(bytes),
-        Ok(_) => {
-            problems.error(
-                "memory_limit",
-                "C002",
-                format!("{text} is too little"),
-                "give at least 64MiB",
-            );
-            None
-        }
-        Err(error) => {
-            problems.error(
-                "memory_limit",
-                "C002",
-                error.to_string(),
-                "write a size such as 512MiB",
-            );
-            None
-        }
+    pub(super) fn warning(
+        &mut self,
+        path: impl Into<String>,
+        code: &'static str,
+        message: String,
+        fix: &str,
+    ) {
+        let (path, fix) = (path.into(), fix.to_owned());
+        self.0.push(Problem { path, code, severity: Severity::Warning, message, fix });
+    }
+
+    pub(super) fn n_errors(&self) -> usize {
+        self.0.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 }
 
-/// The limit of the cgroup (version 2) this process runs in; `None` if there is none.
-fn cgroup_memory() -> Option<u64> {
-    std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
+/// What is wrong with the tests of a file whose rules are `config`'s.
+pub fn check_tests(raw: &RawConfig, config: &Config) -> Vec<Problem> {
+    let known = known_targets(&raw.scaler);
+    let check = |(idx, case): (usize, &TestCase)| {
+        case.check(&format!("tests[{idx}]"), &config.rules, &known)
+    };
+    raw.tests.iter().enumerate().flat_map(check).collect()
 }
 
-fn listen(raw: &RawListen, problems: &mut Problems) -> Option<Listen> {
-    let mut address = |path: &str, text: &Option<String>, default: &str| {
-        let text = text.as_deref().unwrap_or(default);
-        let Ok(addr) = text.parse::<SocketAddr>() else {
-            let message = format!("`{text}` is not an address with a port");
-            problems.error(path, "C003", message, &format!("write {default}, with an ip address"));
-            return None;
-        };
-        if let Err(error) = spanwise_otlp::receiver::check_bind(addr, raw.insecure) {
-            problems.error(path, "C004", error.to_string(), "use 127.0.0.1, or write `insecure: true` under `listen` if something in front of it authenticates");
-            return None;
-        }
-        Some(addr)
-    };
-    let otlp_grpc = address("listen.otlp_grpc", &raw.otlp_grpc, "127.0.0.1:4317");
-    let otlp_http = address("listen.otlp_http", &raw.otlp_http, "127.0.0.1:4318");
-    let http = address("listen.http", &raw.http, "127.0.0.1:7300");
-    Some(Listen {
-        otlp_grpc: otlp_grpc?,
-        otlp_http: otlp_http?,
-        http: http?,
-        insecure: raw.insecure,
-    })
-}
-
-fn sampler(raw: &RawSampler, problems: &mut Problems) -> Option<spanwise_sampler::Config> {
-    let n_before = problems.0.len();
-    let mut config = spanwise_sampler::Config {
-        seed: raw.seed.unwrap_or(SEED_DEFAULT),
-        ..spanwise_sampler::Config::default()
-    };
-    match raw.budget.as_deref().unwrap_or(BUDGET_DEFAULT).parse() {
-        Ok(budget) => config.budget = budget,
-        Err(error) => {
-            let error: spanwise_sampler::Error = error;
-            let fix = "write a share such as 1%, or a rate such as 200/s";
-            problems.error("sampler.budget", "C009", error.to_string(), fix);
-        }
+fn data_dir(raw: &RawConfig, problems: &mut Problems) {
+    let Some(dir) = &raw.data_dir else { return };
+    let fix = "name a folder; it is created if it is missing";
+    if dir.as_os_str().is_empty() {
+        problems.error("data_dir", "C012", "is empty".to_owned(), fix);
+    } else if dir.is_file() {
+        problems.error("data_dir", "C012", format!("{} is a file", dir.display()), fix);
     }
-    match raw.profile.as_deref() {
-        None | Some("default") => {
-            if raw.scale.is_some() {
-                problems.0.push(Problem {
-                    path: "sampler.scale".to_owned(),
-                    code: "C011",
-                    severity: Severity::Warning,
-                    message: "has no effect in profile default".to_owned(),
-                    fix: "write `profile: scale`, or remove it".to_owned(),
-                });
-            }
-        }
-        Some("scale") => {
-            let scale = raw.scale.clone().unwrap_or_default();
-            config.profile = Profile::Scale(scale_profile(&scale, problems));
-        }
-        Some(other) => {
-            let fix = "write default or scale";
-            problems.error("sampler.profile", "C009", format!("unknown profile `{other}`"), fix);
-        }
-    }
-    if let Err(error) = config.validate() {
-        problems.error("sampler", "C009", error.to_string(), "give a value in range");
-    }
-    (problems.0[n_before..].iter().all(|problem| problem.severity == Severity::Warning))
-        .then_some(config)
-}
-
-fn scale_profile(raw: &RawScaleProfile, problems: &mut Problems) -> ScaleConfig {
-    let default = ScaleConfig::default();
-    let max_duration_ms = match raw.max_duration.as_deref().map(DurationNs::parse).transpose() {
-        Ok(parsed) => parsed.map_or(default.max_duration_ms, |DurationNs(ns)| ns as f64 / 1e6),
-        Err(error) => {
-            let fix = "write a duration such as 5s";
-            problems.error("sampler.scale.max_duration", "C009", error.to_string(), fix);
-            default.max_duration_ms
-        }
-    };
-    ScaleConfig {
-        n_tree: raw.n_tree.unwrap_or(default.n_tree),
-        height: raw.height.unwrap_or(default.height),
-        window_size: raw.window_size.unwrap_or(default.window_size),
-        min_score: raw.min_score.unwrap_or(default.min_score),
-        max_duration_ms,
-        train_size: raw.train_size.unwrap_or(default.train_size),
-    }
-}
-
-fn forward(idx: usize, raw: &RawForward, problems: &mut Problems) -> Option<Forward> {
-    let path = format!("forward[{idx}]");
-    let protocol = match raw.protocol.as_deref() {
-        None | Some("grpc") => Some(ForwardProtocol::Grpc),
-        Some("http/protobuf") => Some(ForwardProtocol::HttpProtobuf),
-        Some(other) => {
-            problems.error(
-                format!("{path}.protocol"),
-                "C005",
-                format!("unknown protocol `{other}`"),
-                "write grpc or http/protobuf",
-            );
-            None
-        }
-    };
-    let gzip = match raw.compression.as_deref() {
-        None | Some("none") => Some(false),
-        Some("gzip") => Some(true),
-        Some(other) => {
-            problems.error(
-                format!("{path}.compression"),
-                "C005",
-                format!("unknown compression `{other}`"),
-                "write gzip or none",
-            );
-            None
-        }
-    };
-    let queue = raw.queue.as_deref().map(SizeBytes::parse).transpose();
-    let queue_bytes = match queue {
-        Ok(bytes) => Some(bytes.map_or(FORWARD_QUEUE_DEFAULT, |SizeBytes(bytes)| bytes)),
-        Err(error) => {
-            problems.error(
-                format!("{path}.queue"),
-                "C005",
-                error.to_string(),
-                "write a size such as 32MiB",
-            );
-            None
-        }
-    };
-    if !raw.endpoint.starts_with("http://") && !raw.endpoint.starts_with("https://") {
-        problems.error(
-            format!("{path}.endpoint"),
-            "C005",
-            format!("`{}` is not a url", raw.endpoint),
-            "write http://host:4317",
-        );
-        return None;
-    }
-    Some(Forward {
-        endpoint: raw.endpoint.clone(),
-        protocol: protocol?,
-        gzip: gzip?,
-        queue_bytes: queue_bytes?,
-        stamp: raw.stamp,
-    })
 }

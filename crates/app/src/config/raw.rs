@@ -150,4 +150,7 @@ pub struct RawForward {
     pub queue: Option<String>,
     /// Appends `spanwise.sampling.*` attributes behind the original bytes. Default false.
     pub stamp: bool,
+    /// File with certificates, in PEM, of authorities to trust beside the system's, for an endpoint
+    /// with `https`. Default none.
+    pub ca_file: Option<PathBuf>,
 }

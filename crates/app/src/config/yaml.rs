@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Budget, DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned};
+use serde_saphyr::{
+    Budget, DuplicateKeyPolicy, Error, MergeKeyPolicy, NonFiniteFloatPolicy, Options, Spanned,
+};
+use spanwise_analyzer::words::nearest;
 
 /// Largest configuration or rules file.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -34,7 +37,10 @@ impl Positions {
     /// Indexes a document; empty if it cannot be parsed.
     pub fn of(text: &str) -> Self {
         let mut positions = Self::default();
-        if let Ok(root) = serde_saphyr::from_str_with_options::<Spanned<Node>>(text, options()) {
+        // Whatever a scalar is, it stands somewhere.
+        let mut options = options();
+        options.non_finite_float_policy = NonFiniteFloatPolicy::PassThrough;
+        if let Ok(root) = serde_saphyr::from_str_with_options::<Spanned<Node>>(text, options) {
             positions.add("", &root);
         }
         positions
@@ -85,12 +91,6 @@ pub fn snippet(text: &str, file: &str, line: u64, column: u64) -> String {
     out
 }
 
-/// The known word closest to `word`, if it is close enough to be a slip.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let best = known.into_iter().map(|k| (distance(word, k), k)).min()?;
-    (best.0 <= (word.len() / 3).max(1)).then_some(best.1)
-}
-
 fn options() -> Options {
     let mut budget = Budget::default();
     budget.max_aliases = 0;
@@ -115,19 +115,19 @@ fn render(error: &Error, text: &str, file: &str) -> String {
                 || format!("remove it; known here: {known}"),
                 |k| format!("did you mean `{k}`?"),
             );
-            (format!("unknown field `{field}`"), Some(fix))
+            (format!("unknown field `{field}`"), fix)
         }
         Error::SerdeMissingField { field, .. } => {
-            (format!("missing field `{field}`"), Some(format!("add `{field}:`")))
+            (format!("missing field `{field}`"), format!("add `{field}:`"))
         }
         Error::DuplicateMappingKey { .. } => {
-            ("the same key stands twice".to_owned(), Some("remove one of them".to_owned()))
+            ("the same key stands twice".to_owned(), "remove one of them".to_owned())
         }
         Error::Budget { .. } => (
             "the document uses anchors, aliases, several documents, or nests too deep".to_owned(),
-            Some("write it plainly; configuration needs none of these".to_owned()),
+            "write it plainly; configuration needs none of these".to_owned(),
         ),
-        other => (first_line(&other.to_string()), None),
+        other => remedy(&first_line(&other.to_string())),
     };
     let mut out = format!("error: {message}");
     if let Some(place) = error.location() {
@@ -135,10 +135,30 @@ fn render(error: &Error, text: &str, file: &str) -> String {
     } else {
         let _ = write!(out, "\n --> {file}");
     }
-    if let Some(fix) = fix {
-        let _ = write!(out, "\n  fix: {fix}");
-    }
+    let _ = write!(out, "\n  fix: {fix}");
     out
+}
+
+/// What the parser says in our words, and what to do about it.
+fn remedy(message: &str) -> (String, String) {
+    if let Some((what, fix)) = message.split_once(": write ") {
+        return (what.to_owned(), format!("write {fix}"));
+    }
+    if let Some((what, known)) = message.split_once(", expected one of ") {
+        return (what.to_owned(), format!("write one of {known}"));
+    }
+    let (message, fix) = match message {
+        "invalid u32" | "invalid u64" | "invalid usize" => {
+            ("not a whole number from 0 on", "write a whole number such as 1")
+        }
+        "invalid i32" | "invalid i64" => ("not a whole number", "write a whole number such as 1"),
+        "invalid f32" | "invalid f64" => ("not a number", "write a number such as 0.5"),
+        message if message.starts_with("invalid boolean") => {
+            ("not true or false", "write true or false")
+        }
+        message => (message, "see docs/configuration.md for what may stand here"),
+    };
+    (message.to_owned(), fix.to_owned())
 }
 
 /// The library's first line without its own position suffix.
@@ -154,21 +174,6 @@ fn first_line(message: &str) -> String {
 
 fn printable(line: &str) -> String {
     line.chars().take(160).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Levenshtein distance over bytes; both words are short.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The shape of a document, without its scalars.
@@ -206,6 +211,14 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
         Ok(Node::Scalar)
     }
 
@@ -294,5 +307,10 @@ mod tests {
         assert_eq!(positions.find("scaler.rules[0].when.over"), Some((4, 20)));
         assert_eq!(positions.find("scaler.rules[1].when.over"), Some((5, 7)));
         assert_eq!(positions.find("nothing.here"), None);
+        let odd = "a: .nan\nb: .inf\nc: 0x1F\nd: 1e999\ne: ~\nf: 99999999999999999999\n";
+        let positions = Positions::of(odd);
+        for (line, key) in (1..).zip(["a", "b", "c", "d", "e", "f"]) {
+            assert_eq!(positions.find(key), Some((line, 4)), "{key}");
+        }
     }
 }

@@ -137,9 +137,8 @@ impl Parts<'_> {
                 ForwardProtocol::Grpc => exporter::Protocol::Grpc,
                 ForwardProtocol::HttpProtobuf => exporter::Protocol::HttpProtobuf,
             };
-            let endpoint = Endpoint::parse(&forward.endpoint, protocol.default_port())
-                .with_context(|| format!("forward[{idx}].endpoint"))?;
-            let mut config = exporter::Config::new(endpoint, protocol);
+            let mut config = exporter::Config::new(forward.endpoint.clone(), protocol);
+            config.tls.ca_pem.clone_from(&forward.ca_pem);
             if forward.gzip {
                 config.compression = spanwise_otlp::transport::Compression::Gzip;
             }

@@ -3,6 +3,7 @@
 
 mod archive;
 mod cli;
+mod configuration;
 mod durability;
 mod forward;
 mod hostile;

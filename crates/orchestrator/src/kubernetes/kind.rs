@@ -8,19 +8,12 @@ use spanwise_model::TargetRef;
 use super::Kubernetes;
 use super::api::{Api, Call, Failure};
 use crate::error::OrchError;
+use crate::reference::{BUILT_IN, is_name};
 
 /// Kinds that are remembered; a configuration names far fewer.
 const N_KINDS_MAX: usize = 256;
 /// Kind of a target that names none.
 const DEFAULT_KIND: &str = "Deployment";
-/// (kind, group, version, plural) of the kinds every cluster can scale.
-const BUILT_IN: [(&str, &str, &str, &str); 4] = [
-    ("Deployment", "apps", "v1", "deployments"),
-    ("StatefulSet", "apps", "v1", "statefulsets"),
-    ("ReplicaSet", "apps", "v1", "replicasets"),
-    ("ReplicationController", "", "v1", "replicationcontrollers"),
-];
-
 /// A kind as the server knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
@@ -176,14 +169,9 @@ fn root(group: &str, version: &str) -> String {
     if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") }
 }
 
-/// A name that can stand in a path as it is: what Kubernetes itself allows (RFC 1123), so that no
-/// configuration can address another path.
+/// A name that can stand in a path as it is.
 fn checked(what: &str, name: &str) -> Result<String, OrchError> {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
-    let edges = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    let fits = bytes.len() <= 253 && bytes.iter().all(|&b| allowed(b));
-    if fits && edges(bytes.first()) && edges(bytes.last()) {
+    if is_name(name) {
         return Ok(name.to_owned());
     }
     let detail = format!(

@@ -41,6 +41,14 @@ mod with_rustls {
     }
 
     impl Tls {
+        /// Checks that the certificates can be used; the error says what is wrong with them.
+        pub fn check(&self) -> Result<(), String> {
+            let Some(pem) = &self.ca_pem else { return Ok(()) };
+            let mut roots = RootCertStore::empty();
+            add(&mut roots, pem)?;
+            if roots.is_empty() { Err("holds no certificate".to_owned()) } else { Ok(()) }
+        }
+
         /// Reads the certificates; from files, so not here.
         pub(crate) async fn prepare(
             &self,
@@ -70,15 +78,20 @@ mod with_rustls {
         }
     }
 
+    fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            roots.add(certificate).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
     fn client_config(tls: &Tls, alpn: Alpn) -> Result<ClientConfig, String> {
         let mut roots = RootCertStore::empty();
         let system = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(system.certs);
         if let Some(pem) = &tls.ca_pem {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| format!("ca_file: {error}"))?;
-                roots.add(certificate).map_err(|error| format!("ca_file: {error}"))?;
-            }
+            add(&mut roots, pem).map_err(|error| format!("ca_file: {error}"))?;
         }
         if roots.is_empty() {
             return Err("no certificates to trust; set SSL_CERT_FILE or ca_file".to_owned());
@@ -109,6 +122,14 @@ mod without {
     pub(crate) enum Prepared {}
 
     impl Tls {
+        /// Nothing can be used in a build without TLS.
+        pub fn check(&self) -> Result<(), String> {
+            match self.ca_pem {
+                None => Ok(()),
+                Some(_) => Err("this build has no TLS".to_owned()),
+            }
+        }
+
         #[expect(clippy::unused_async, reason = "the twin with TLS waits")]
         pub(crate) async fn prepare(
             &self,

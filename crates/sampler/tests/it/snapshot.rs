@@ -197,9 +197,8 @@ const SHAPES: [Shape; 4] =
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let site = 0..SHAPES.len();
-    let spans = (site.clone(), 1..700_u32, 0..2_000_000_000_u64, -2.0..64.0).prop_map(
-        |(site, n, gap_ns, log2_ns)| Step::Spans { site, n, gap_ns, log2_ns },
-    );
+    let spans = (site.clone(), 1..700_u32, 0..2_000_000_000_u64, -2.0..64.0)
+        .prop_map(|(site, n, gap_ns, log2_ns)| Step::Spans { site, n, gap_ns, log2_ns });
     let step = prop_oneof![
         8 => spans,
         1 => site.clone().prop_map(Step::Accept),

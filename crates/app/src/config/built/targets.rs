@@ -6,9 +6,13 @@ use std::sync::Arc;
 use spanwise_analyzer::rules::KnownTarget;
 use spanwise_analyzer::units::DurationNs;
 use spanwise_model::{Mode, TargetRef};
+use spanwise_orchestrator::check_reference;
 
 use super::Problems;
 use crate::config::raw::{RawScaler, RawTarget};
+
+/// Most replicas that an orchestrator without eyes may begin with.
+const REPLICAS_MAX: u32 = 10_000;
 
 /// What stands behind the targets, by the name targets refer to it by.
 pub type Backends = BTreeMap<String, Backend>;
@@ -80,6 +84,14 @@ fn target(
 ) -> Option<spanwise_scaler::Target> {
     let reference =
         TargetRef { backend: backend(path, raw, backends, problems)?, ..reference(raw) };
+    if &*reference.backend == "kubernetes"
+        && let Err(error) = check_reference(&reference)
+    {
+        let key = error.key;
+        let fix = "write ref: {kind: Deployment, namespace: shop, name: cart}";
+        problems.error(format!("{path}.ref.{key}"), "C014", error.problem, fix);
+    }
+    idle_keys(path, raw, problems);
     let mut target = spanwise_scaler::Target::new(reference, raw.max.unwrap_or(0));
     target.min = raw.min.unwrap_or(1);
     target.step_max = raw.step;
@@ -105,6 +117,18 @@ fn backend(
     problems: &mut Problems,
 ) -> Option<Arc<str>> {
     let replicas = raw.replicas.unwrap_or(1).max(1);
+    if replicas > REPLICAS_MAX {
+        let message = format!("{replicas} is more than {REPLICAS_MAX}");
+        problems.error(format!("{path}.replicas"), "C017", message, "write what there is");
+    }
+    for (key, command) in [("command", &raw.command), ("observe", &raw.observe)] {
+        let Some(program) = command.first() else { continue };
+        if program.is_empty() || command.iter().any(|word| word.contains('\0')) {
+            let message = "names no program".to_owned();
+            let fix = "write [/path/to/program, argument]";
+            problems.error(format!("{path}.{key}"), "C007", message, fix);
+        }
+    }
     let (name, backend) = match raw.orchestrator.as_deref() {
         None if raw.scalable == Some(false) => ("none".to_owned(), None),
         Some("kubernetes") => ("kubernetes".to_owned(), Some(Backend::Kubernetes)),
@@ -133,6 +157,23 @@ fn backend(
         backends.insert(name.clone(), backend);
     }
     Some(Arc::from(name))
+}
+
+/// Tells of keys that the target's orchestrator does not look at.
+fn idle_keys(path: &str, raw: &RawTarget, problems: &mut Problems) {
+    let orchestrator = raw.orchestrator.as_deref().unwrap_or("none");
+    let is_exec = orchestrator == "exec";
+    let counts = is_exec || orchestrator == "recorder";
+    for (key, is_written, has_effect) in [
+        ("command", !raw.command.is_empty(), is_exec),
+        ("observe", !raw.observe.is_empty(), is_exec),
+        ("replicas", raw.replicas.is_some(), counts),
+    ] {
+        if is_written && !has_effect {
+            let message = format!("has no effect with orchestrator {orchestrator}");
+            problems.warning(format!("{path}.{key}"), "C015", message, "remove it");
+        }
+    }
 }
 
 /// Everything of the reference but its backend.
