@@ -27,6 +27,9 @@ pub enum ScoreKind {
     River,
     /// No score: the span's site is still cold.
     Cold,
+    /// No score: the span's times are invalid, it is never judged. Only a budget of everything keeps
+    /// it.
+    InvalidTime,
 }
 
 /// Why a span was kept.
@@ -212,6 +215,7 @@ impl ScoreKind {
             Self::GlobalDuration => "global_dur",
             Self::River => "river",
             Self::Cold => "cold",
+            Self::InvalidTime => "invalid_time",
         }
     }
 }

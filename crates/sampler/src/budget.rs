@@ -30,7 +30,8 @@ const RATE_WEIGHT: f64 = 1.0 / 60.0;
 /// How many spans are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
-    /// This share of all spans, above 0 and at most 1.
+    /// This share of all spans, above 0 and at most 1. At 1 every span is kept, also those that are
+    /// not judged.
     Share(f64),
     /// So many spans a second, above 0 and at most a billion.
     PerSecond(f64),
@@ -157,6 +158,12 @@ impl Controller {
             self.settle();
             self.advance(now);
         }
+    }
+
+    /// Whether the budget is everything: then nothing is counted against it.
+    #[inline]
+    pub(crate) fn keeps_all(&self) -> bool {
+        matches!(self.budget, Budget::Share(share) if share >= 1.0)
     }
 
     /// The greatest tail probability that is kept; 0 = nothing.

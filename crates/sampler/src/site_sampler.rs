@@ -157,10 +157,12 @@ impl SiteSampler {
         }
         self.family = family;
         for (idx, span) in spans.iter().enumerate() {
-            if self.learned[idx].is_valid {
-                let reason = self.decide(span, self.closed[idx], now);
-                out.extend(reason.map(|reason| (idx as u32, reason)));
-            }
+            let reason = if self.learned[idx].is_valid {
+                self.decide(span, self.closed[idx], now)
+            } else {
+                self.pass(span, now)
+            };
+            out.extend(reason.map(|reason| (idx as u32, reason)));
         }
         for (idx, span) in spans.iter().enumerate() {
             if self.learned[idx].is_valid {
@@ -223,7 +225,7 @@ impl SiteSampler {
         };
         self.stats.n_cold += u64::from(scores.cold);
         if scores.unknown {
-            return None;
+            return self.pass(span, now);
         }
         let tail = self.close_tails.judge(bits, lot(span.head()), now);
         if span.kept_early || !self.keep(tail, 1.0) {
@@ -235,8 +237,25 @@ impl SiteSampler {
         Some(KeepReason { kind, ..reason(site, bits, tail, latency, now) })
     }
 
+    /// A span that is not judged: kept only if everything is.
+    fn pass(&mut self, span: &ClosedSpan, now: Timestamp) -> Option<KeepReason> {
+        let head = span.head();
+        let is_invalid = head.duration_ns().is_none();
+        self.stats.n_seen += u64::from(is_invalid);
+        if span.kept_early || !self.controller.keeps_all() {
+            return None;
+        }
+        self.stats.n_kept_late += 1;
+        let kind = if is_invalid { ScoreKind::InvalidTime } else { ScoreKind::Cold };
+        Some(KeepReason { kind, ..reason(head.site, 0.0, EVERY, None, now) })
+    }
+
     /// Whether a tail passes the threshold and the budget pays for it.
     fn keep(&mut self, tail: Tail, share: f64) -> bool {
+        if self.controller.keeps_all() {
+            // On arrival only what is clear; the rest has better reasons at the close.
+            return share >= 1.0 || f64::from(tail.drawn) <= share;
+        }
         if f64::from(tail.drawn) > share * self.controller.threshold() {
             return false;
         }
@@ -313,6 +332,9 @@ impl SiteSampler {
         }
     }
 }
+
+/// The tail of a span that is not judged: any other is as rare.
+const EVERY: Tail = Tail { share: 1.0, drawn: 1.0 };
 
 /// The scores of a span that is not judged.
 const UNSCORED: CloseScores = CloseScores {

@@ -18,7 +18,7 @@ use crate::stats::Stats;
 ///
 /// Two calls per span: [`SpanSampler::arrive`] when it comes, [`SpanSampler::close_trace`] with its
 /// family when the window of its trace has closed. Both allocate nothing in steady state. Spans
-/// with invalid times are neither scored nor learned.
+/// with invalid times are neither scored nor learned; they are kept only if the budget is 100 %.
 #[derive(Clone, Debug)]
 pub struct SpanSampler {
     pub(crate) inner: Inner,

@@ -5,7 +5,7 @@ use crate::latency::Flipped;
 /// What a sampler has done since it was made. Plain numbers, cheap to copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
-    /// Spans with valid times that arrived.
+    /// Spans: those with valid times when they arrived, the others when their trace closed.
     pub n_seen: u64,
     /// Spans kept on arrival.
     pub n_kept_early: u64,

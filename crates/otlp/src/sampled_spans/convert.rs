@@ -119,6 +119,7 @@ const fn score_kind(kind: ScoreKind) -> wire::ScoreKind {
         ScoreKind::GlobalDuration => wire::ScoreKind::GlobalDuration,
         ScoreKind::River => wire::ScoreKind::River,
         ScoreKind::Cold => wire::ScoreKind::Cold,
+        ScoreKind::InvalidTime => wire::ScoreKind::InvalidTime,
     }
 }
 
@@ -131,6 +132,7 @@ fn kind_of(kind: i32) -> ScoreKind {
         Ok(wire::ScoreKind::SiteDuration) => ScoreKind::SiteDuration,
         Ok(wire::ScoreKind::GlobalDuration) => ScoreKind::GlobalDuration,
         Ok(wire::ScoreKind::River) => ScoreKind::River,
+        Ok(wire::ScoreKind::InvalidTime) => ScoreKind::InvalidTime,
         Ok(wire::ScoreKind::Cold | wire::ScoreKind::Unspecified) | Err(_) => ScoreKind::Cold,
     }
 }

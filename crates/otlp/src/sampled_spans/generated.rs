@@ -142,6 +142,8 @@ pub enum ScoreKind {
     River = 6,
     /// None: the site is cold.
     Cold = 7,
+    /// None: the span's times are invalid.
+    InvalidTime = 8,
 }
 impl ScoreKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -158,6 +160,7 @@ impl ScoreKind {
             Self::GlobalDuration => "SCORE_KIND_GLOBAL_DURATION",
             Self::River => "SCORE_KIND_RIVER",
             Self::Cold => "SCORE_KIND_COLD",
+            Self::InvalidTime => "SCORE_KIND_INVALID_TIME",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -171,6 +174,7 @@ impl ScoreKind {
             "SCORE_KIND_GLOBAL_DURATION" => Some(Self::GlobalDuration),
             "SCORE_KIND_RIVER" => Some(Self::River),
             "SCORE_KIND_COLD" => Some(Self::Cold),
+            "SCORE_KIND_INVALID_TIME" => Some(Self::InvalidTime),
             _ => None,
         }
     }

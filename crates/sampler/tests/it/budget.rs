@@ -1,5 +1,8 @@
 //! How much is kept.
 
+use std::sync::Arc;
+
+use spanwise_model::Batch;
 use spanwise_sampler::{Budget, Config};
 
 use crate::stream::{CART, PAY, SECOND_NS, START, Stream};
@@ -25,6 +28,42 @@ fn the_share_kept_is_the_budget() {
     check("1%", 0.009..=0.011);
     check("5%", 0.045..=0.055);
     check("2/s", 0.018..=0.022);
+}
+
+/// Scenario: a sampler that knows nothing yet; one span in ten has times that cannot be.
+/// Guarantees: a budget of 100 % keeps every span exactly once, those that are not judged marked as
+/// such, and counts them; any other budget keeps none of these.
+#[test]
+fn a_budget_of_everything_keeps_everything() {
+    for (budget, n_unjudged) in [(Budget::Share(1.0), 332), (Budget::Share(0.99), 0)] {
+        let mut stream = Stream::new(Config { budget, ..Config::default() }, 11);
+        let mut kinds = std::collections::BTreeMap::new();
+        for i in 0..3_000_u64 {
+            let now = START.plus_ns(i * SECOND_NS / 10);
+            let latency_ns = stream.latency_ns(CART);
+            let mut span = stream.span(CART, latency_ns, now);
+            if i % 10 == 9 {
+                let mut batch = Batch::clone(&span.batch);
+                batch.spans[0].start = now.plus_ns(1);
+                span.batch = Arc::new(batch);
+            }
+            let early = stream.sampler.arrive(span.head(), now);
+            span.kept_early = early.is_some();
+            let late = stream.sampler.close(&span, now);
+            assert!(early.is_none() || late.is_none(), "kept twice");
+            let Some(reason) = early.or(late) else { continue };
+            *kinds.entry(reason.kind.as_str()).or_insert(0) += 1;
+        }
+        let of = |kind| kinds.get(kind).copied().unwrap_or(0);
+        assert_eq!(of("invalid_time") + of("cold"), n_unjudged, "{kinds:?}");
+        let stats = stream.sampler.stats();
+        assert_eq!(stats.n_seen, 3_000);
+        if n_unjudged > 0 {
+            assert_eq!(kinds.values().sum::<u64>(), 3_000, "{kinds:?}");
+            assert_eq!(stats.n_kept_early + stats.n_kept_late, 3_000);
+            assert_eq!(of("invalid_time"), 300);
+        }
+    }
 }
 
 /// Scenario: everything becomes five times slower at once.
