@@ -22,6 +22,7 @@ mod template;
 mod workload;
 
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use http::{Request, Response};
@@ -36,8 +37,14 @@ use tower_service::Service;
 
 use self::api::Api;
 use self::kind::Kinds;
+use self::owner::Autoscalers;
 use crate::error::OrchError;
 use crate::port::{Applied, Caps, Guard, Orchestrator, check_request};
+
+/// How old a list of autoscalers may be that an observation looks at: targets of one namespace that
+/// are observed at the same time share it, waiting for its turn included. An action always reads its
+/// own.
+const AUTOSCALERS_AGE: Duration = Duration::from_secs(5);
 
 /// Settings of the backend `kubernetes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +54,9 @@ pub struct KubernetesOptions {
     /// Take it that no KEDA `ScaledObject` scales a target when the right to list them is missing.
     /// False by default: without that right nobody can tell, so nothing is observed or written.
     pub assume_no_keda: bool,
+    /// Calls a second, with a burst of twice as many, at least 1. Default 5. Observing a target takes
+    /// two calls and what its namespace shares, an action five.
+    pub calls_per_s: u32,
 }
 
 /// Scales through the Kubernetes API; see the module text. Cheap to share behind an `Arc`. Its
@@ -57,12 +67,14 @@ pub struct Kubernetes {
     namespace: String,
     api: Api,
     kinds: Kinds,
+    /// Lists of autoscalers that observations share.
+    autoscalers: Autoscalers,
 }
 
 impl Default for KubernetesOptions {
     /// Called `kubernetes`, assuming nothing.
     fn default() -> Self {
-        Self { id: "kubernetes".to_owned(), assume_no_keda: false }
+        Self { id: "kubernetes".to_owned(), assume_no_keda: false, calls_per_s: 5 }
     }
 }
 
@@ -117,7 +129,9 @@ impl Kubernetes {
 
     fn with_client(client: Client, options: KubernetesOptions) -> Self {
         let namespace = client.default_namespace().to_owned();
-        Self { options, namespace, api: Api::new(client), kinds: Kinds::default() }
+        let api = Api::new(client, options.calls_per_s);
+        let (kinds, autoscalers) = (Kinds::default(), Autoscalers::default());
+        Self { options, namespace, api, kinds, autoscalers }
     }
 }
 
@@ -137,7 +151,7 @@ impl Orchestrator for Kubernetes {
     fn observe<'a>(&'a self, target: &'a TargetRef) -> BoxFuture<'a, Result<Observed, OrchError>> {
         async move {
             let place = self.locate(target).await?;
-            Ok(self.look(&place).await?.observed)
+            Ok(self.look(&place, AUTOSCALERS_AGE).await?.observed)
         }
         .boxed()
     }

@@ -65,8 +65,8 @@ struct Status {
 }
 
 impl Api {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, pace: Pace::default() }
+    pub(super) fn new(client: Client, calls_per_s: u32) -> Self {
+        Self { client, pace: Pace::new(calls_per_s) }
     }
 
     /// Waits until another call may be made; see [`Pace`].

@@ -1,10 +1,16 @@
 //! Who else scales a target: horizontal pod autoscalers and KEDA's `ScaledObject`s of its
 //! namespace. A second controller that writes the same number is fought, never won against.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::future::join;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use spanwise_model::Owner;
+use tokio::time::{Instant, sleep};
 
 use super::Kubernetes;
 use super::api::{Call, Failure};
@@ -15,8 +21,22 @@ use crate::error::OrchError;
 const PAGE: u32 = 250;
 /// Pages read before giving up: 5,000 autoscalers in one namespace.
 const N_PAGES_MAX: u32 = 20;
+/// KEDA's objects; a cluster without KEDA does not know them, and so has none.
+const SCALED_OBJECTS: &str = "scaledobjects";
 /// What `ScaledObject`s scale when they name no kind.
 const KEDA_DEFAULT_KIND: &str = "Deployment";
+
+/// Lists that were read lately, by path. One reads, the others wait for it: without that a hundred
+/// targets of a namespace cost two hundred lists. Bounded by the namespaces of the targets.
+#[derive(Debug, Default)]
+pub(super) struct Autoscalers(Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Option<Recent>>>>>);
+
+#[derive(Debug)]
+struct Recent {
+    /// When reading began.
+    at: Instant,
+    list: Arc<[Autoscaler]>,
+}
 
 #[derive(Deserialize)]
 struct List {
@@ -32,24 +52,24 @@ struct ListMeta {
     next: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Autoscaler {
     metadata: Meta,
     spec: Spec,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Meta {
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
     scale_target_ref: Reference,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Reference {
     api_version: Option<String>,
@@ -59,15 +79,18 @@ struct Reference {
 
 impl Kubernetes {
     /// The owner of the target's replicas, if there is one. A `ScaledObject` goes before the
-    /// autoscaler it made. `Forbidden` if it cannot be told.
-    pub(super) async fn owner(&self, place: &Place) -> Result<Option<Owner>, Failure> {
+    /// autoscaler it made. `Forbidden` if it cannot be told. What it is judged by may be `age` old.
+    pub(super) async fn owner(
+        &self,
+        place: &Place,
+        age: Duration,
+    ) -> Result<Option<Owner>, Failure> {
         let (scaled_object, autoscaler) = join(
-            self.find_owner(place, "/apis/keda.sh/v1alpha1", "scaledobjects"),
-            self.find_owner(place, "/apis/autoscaling/v2", "horizontalpodautoscalers"),
+            self.find_owner(place, "/apis/keda.sh/v1alpha1", SCALED_OBJECTS, age),
+            self.find_owner(place, "/apis/autoscaling/v2", "horizontalpodautoscalers", age),
         )
         .await;
         let scaled_object = match scaled_object {
-            Err(Failure::Final(OrchError::NotFound { .. })) => None,
             Err(Failure::Final(OrchError::Forbidden { .. })) if self.options.assume_no_keda => None,
             Err(Failure::Final(OrchError::Forbidden { verb, resource, detail })) => {
                 let remedy = "cannot tell whether KEDA scales the target: grant the right, or set \
@@ -89,22 +112,58 @@ impl Kubernetes {
         place: &Place,
         root: &str,
         plural: &str,
+        age: Duration,
     ) -> Result<Option<String>, Failure> {
         let path = format!("{root}/namespaces/{}/{plural}?limit={PAGE}", place.namespace);
+        let list = self.autoscalers(plural, path, age).await?;
+        let owner = list.iter().find(|autoscaler| autoscaler.spec.scale_target_ref.means(place));
+        Ok(owner.map(|autoscaler| autoscaler.metadata.name.clone()))
+    }
+
+    /// The list at `path`, read at most `age` ago.
+    async fn autoscalers(
+        &self,
+        plural: &str,
+        path: String,
+        age: Duration,
+    ) -> Result<Arc<[Autoscaler]>, Failure> {
+        let now = || sleep(Duration::ZERO).deadline();
+        if age.is_zero() {
+            return self.read_autoscalers(plural, &path).await;
+        }
+        let shared = Arc::clone(self.autoscalers.0.lock().entry(path.clone()).or_default());
+        let mut recent = shared.lock().await;
+        if let Some(recent) = recent.as_ref().filter(|recent| now() < recent.at + age) {
+            return Ok(Arc::clone(&recent.list));
+        }
+        let at = now();
+        let list = self.read_autoscalers(plural, &path).await?;
+        *recent = Some(Recent { at, list: Arc::clone(&list) });
+        Ok(list)
+    }
+
+    async fn read_autoscalers(
+        &self,
+        plural: &str,
+        path: &str,
+    ) -> Result<Arc<[Autoscaler]>, Failure> {
+        let mut all = Vec::new();
         let mut next = String::new();
         for _ in 0..N_PAGES_MAX {
-            let page: List = self.page(plural, &path, &next).await?;
-            let owner = page.items.into_iter().find(|a| a.spec.scale_target_ref.means(place));
-            if let Some(owner) = owner {
-                return Ok(Some(owner.metadata.name));
-            }
+            let page: List = match self.page(plural, path, &next).await {
+                Err(Failure::Final(OrchError::NotFound { .. })) if plural == SCALED_OBJECTS => {
+                    return Ok(Arc::default());
+                }
+                page => page?,
+            };
+            all.extend(page.items);
             next = page.metadata.next;
             if next.is_empty() {
-                return Ok(None);
+                return Ok(all.into());
             }
         }
         let n_max = PAGE * N_PAGES_MAX;
-        let detail = format!("namespace {} has over {n_max} {plural}", place.namespace);
+        let detail = format!("more than {n_max} {plural} in one namespace");
         Err(OrchError::invalid(detail).into())
     }
 

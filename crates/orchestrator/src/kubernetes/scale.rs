@@ -1,5 +1,7 @@
 //! Reading a target and writing its replicas.
 
+use std::time::Duration;
+
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,12 +69,16 @@ pub(super) struct Look {
 
 impl Kubernetes {
     /// Reads the scale, then everything that may forbid a write. The order matters: see the text
-    /// of the parent module.
-    pub(super) async fn look(&self, place: &Place) -> Result<Look, Failure> {
+    /// of the parent module. Lists of autoscalers may be `autoscalers_age` old.
+    pub(super) async fn look(
+        &self,
+        place: &Place,
+        autoscalers_age: Duration,
+    ) -> Result<Look, Failure> {
         let scale: Scale =
             self.api.read(Call::get(place.scale_resource(), place.scale_path())).await?;
         let object = self.api.read(Call::get(&*place.kind.plural, place.object_path()));
-        let (object, owner) = join(object, self.owner(place)).await;
+        let (object, owner) = join(object, self.owner(place, autoscalers_age)).await;
         let (object, owner): (Value, Option<Owner>) = (object?, owner?);
         if workload::uid(&object) != scale.metadata.uid {
             return Err(Failure::Moved("it was recreated while it was read".to_owned()));
@@ -134,7 +140,7 @@ impl Kubernetes {
         guard: &Guard,
         expiry: Instant,
     ) -> Result<Applied, Failure> {
-        let Look { observed, object } = in_time(expiry, self.look(place)).await?;
+        let Look { observed, object } = in_time(expiry, self.look(place, Duration::ZERO)).await?;
         let checked = check_state(&observed, action, guard);
         if let (Err(OrchError::Paused { .. }), Some(by)) = (&checked, workload::paused_by(&object))
         {

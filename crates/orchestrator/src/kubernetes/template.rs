@@ -2,6 +2,7 @@
 //! instead: a strategic merge patch of the pod template.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::Value;
 use spanwise_model::{Resources, TargetRef};
@@ -21,7 +22,7 @@ impl Kubernetes {
         memory_bytes: Option<u64>,
     ) -> Result<OrchError, Failure> {
         let place = self.locate(target).await?;
-        let Look { object, .. } = self.look(&place).await?;
+        let Look { object, .. } = self.look(&place, Duration::ZERO).await?;
         let snippet = snippet(&object, Resources { cpu_millis, memory_bytes });
         let command = format!(
             "kubectl -n {} patch {} {} --type strategic --patch-file FILE",

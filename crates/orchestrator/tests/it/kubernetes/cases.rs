@@ -45,6 +45,8 @@ fn a_target_owned_by_an_autoscaler_is_refused_by_its_name() {
         let guard = guard_for(&state);
         let refusal = cluster.kubernetes.apply(&cluster.web(), &replicas(3, 5), &guard).await;
         assert_eq!(refusal, Err(OrchError::Owned(owner.clone())));
+        // Observations share a list for some seconds.
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
         let state = cluster.kubernetes.observe(&cluster.web()).await.unwrap();
         assert_eq!((state.desired, state.owner), (REPLICAS, Some(owner)));
     });

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use http::Method;
 use serde_json::json;
 use spanwise_model::TargetRef;
-use spanwise_orchestrator::{Applied, Guard, OrchError, Orchestrator};
+use spanwise_orchestrator::{
+    Applied, Guard, Kubernetes, KubernetesOptions, OrchError, Orchestrator,
+};
 use spanwise_testkit::conformance::{Stage, guard_for, replicas};
-use spanwise_testkit::fake_kubernetes::Fault;
+use spanwise_testkit::fake_kubernetes::{ADMIN_TOKEN, Fault};
 use tokio::time::{Instant, sleep};
 
 use super::cluster::{Cluster, on_fake};
@@ -313,5 +316,61 @@ fn a_rollout_in_progress_is_observed() {
         cluster.server().run_controllers();
         let after = cluster.kubernetes.observe(&cluster.web()).await.unwrap();
         assert_eq!((after.settled, after.ready), (Some(true), Some(5)));
+    });
+}
+
+/// Scenario: a hundred targets of one namespace wait for a decision at the same time.
+/// Guarantees: all are observed within the minute that a decision has, at the default pace and
+/// sooner at a faster one; they share the lists of autoscalers, and a new autoscaler is seen by the
+/// next observation that is not quite as fresh.
+#[test]
+fn a_hundred_targets_are_observed_within_a_minute() {
+    const N_TARGETS: usize = 100;
+    /// As many as the processor observes at once.
+    const N_AT_ONCE: usize = 8;
+    on_fake(async |cluster| {
+        let (_, web) = cluster.send(Method::GET, &cluster.web_path(), None).await;
+        let mut targets = Vec::new();
+        for n in 0..N_TARGETS {
+            let name = format!("web-{n}");
+            let body = json!({"metadata": {"name": &name}, "spec": &web["spec"]});
+            cluster.post(&cluster.path("/apis/apps/v1", "deployments"), body).await;
+            targets.push(TargetRef { object: name.into(), ..cluster.web() });
+        }
+        for (calls_per_s, seconds_max) in [(5, 55), (20, 15)] {
+            let options = KubernetesOptions { calls_per_s, ..KubernetesOptions::default() };
+            let service = cluster.server().as_user(ADMIN_TOKEN);
+            let kubernetes = Kubernetes::over(service, "default", options);
+            let lists_before = cluster.server().n_calls("list", "horizontalpodautoscalers");
+            let began = moment();
+            let observed: Vec<_> = stream::iter(&targets)
+                .map(|target| kubernetes.observe(target))
+                .buffer_unordered(N_AT_ONCE)
+                .collect()
+                .await;
+            assert!(observed.iter().all(Result::is_ok), "{observed:?}");
+            let took = moment() - began;
+            assert!(took < Duration::from_secs(seconds_max), "{calls_per_s}/s: {took:?}");
+            let lists = cluster.server().n_calls("list", "horizontalpodautoscalers") - lists_before;
+            assert!(lists <= N_TARGETS / 3, "{lists} lists");
+        }
+    });
+}
+
+#[test]
+fn an_observation_shares_a_list_for_five_seconds_and_an_action_never() {
+    on_fake(async |cluster| {
+        let guard = decide(cluster).await;
+        let body = json!({"metadata": {"name": "web"}, "spec": {"maxReplicas": 9,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
+        let path = cluster.path("/apis/autoscaling/v2", "horizontalpodautoscalers");
+        cluster.post(&path, body).await;
+        let observed = cluster.kubernetes.observe(&cluster.web()).await.unwrap();
+        assert_eq!(observed.owner, None, "the list of before");
+        let error = apply(cluster, &guard).await.unwrap_err();
+        assert!(matches!(error, OrchError::Owned(_)), "{error}");
+        sleep(Duration::from_secs(5)).await;
+        let observed = cluster.kubernetes.observe(&cluster.web()).await.unwrap();
+        assert!(observed.owner.is_some());
     });
 }
