@@ -21,7 +21,8 @@ mod service;
 pub use client::{Client, ReceivedBatch, SampleReason, SubscribeError, subscribe};
 pub use examples::CountReport;
 pub use hub::{
-    Hub, HubConfig, RuleSet, RuleSetId, SubscribeRequest, SubscriberStats, Subscription,
+    Hub, HubConfig, RuleSet, RuleSetId, StreamTotals, SubscribeRequest, SubscriberStats,
+    Subscription,
 };
 pub use ledger::{Ledger, LedgerError, Progress};
 pub use service::{CheckRules, Service};

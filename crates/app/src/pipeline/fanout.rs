@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use spanwise_model::{CallSites, RuleCount, SampledSpan, SpanRef, Timestamp};
+use spanwise_model::{CallSiteId, CallSites, RuleCount, SampledSpan, SpanRef, Timestamp};
 use spanwise_otlp::sampled_spans::{CountReport, Hub};
 use tokio::sync::mpsc;
 
@@ -36,6 +36,8 @@ pub struct Fanout {
     pub backlog: Vec<RuleCount>,
     /// Whether counts were lost that the processor has not been told of.
     pub hole: bool,
+    /// Call sites of the batch being counted.
+    pub kept_at: Vec<CallSiteId>,
 }
 
 impl Fanout {
@@ -44,13 +46,26 @@ impl Fanout {
         if sampled.is_empty() {
             return;
         }
-        for span in sampled {
-            let reason = span.reason.kind.as_str();
-            self.metrics.sampler_kept.get_or_create(&ReasonLabel { reason }).inc();
-        }
+        self.count(sampled, sites);
         self.hub.publish(sampled, sites);
         self.forward.send(sampled, sites);
         self.records.sampled(sampled, sites, now);
+    }
+
+    /// Counts by reason and by call site, one look-up for each call site of the batch.
+    fn count(&mut self, sampled: &[SampledSpan], sites: &CallSites) {
+        self.kept_at.clear();
+        for span in sampled {
+            let reason = ReasonLabel { reason: span.reason.kind.as_str() };
+            self.metrics.sampler_kept.get_or_create(&reason).inc();
+            self.metrics.sampler_score.get_or_create(&reason).observe(span.reason.score);
+            self.kept_at.push(span.reason.site);
+        }
+        self.kept_at.sort_unstable();
+        for same in self.kept_at.chunk_by(|a, b| a == b) {
+            let site = sites.get(same[0]);
+            self.metrics.anomalies(&site.service, &site.operation, same.len() as u64);
+        }
     }
 
     /// Hands on what one rule set counted.

@@ -23,8 +23,21 @@ use crate::clock::Clock;
 /// State is shown this often.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
+/// What is shown of the inspected spans.
+#[derive(Clone, Copy, Debug)]
+pub struct Inspected<'a> {
+    /// Call sites.
+    pub sites: &'a CallSites,
+    /// Their statistics.
+    pub statistics: &'a Statistics,
+    /// Spans for which the queue had no room, since the start.
+    pub n_refused: u64,
+    /// When.
+    pub now: Timestamp,
+}
+
 /// Shows statistics to the rest of the process.
-pub type Show = Box<dyn FnMut(&CallSites, &Statistics, Timestamp) + Send>;
+pub type Show = Box<dyn FnMut(Inspected<'_>) + Send>;
 
 /// The inspecting task.
 pub struct Inspector {
@@ -65,7 +78,12 @@ impl Inspector {
                     None => break,
                 },
                 _ = show.tick() => {
-                    (self.show)(&self.sites, &self.statistics, self.clock.now());
+                    (self.show)(Inspected {
+                        sites: &self.sites,
+                        statistics: &self.statistics,
+                        n_refused: self.n_refused,
+                        now: self.clock.now(),
+                    });
                 }
                 () = std::future::ready(()), if !self.queue.is_empty() => self.inspect_one(),
             }

@@ -3,17 +3,20 @@
 //!
 //! One task owns all of it. Counts come from the worker next door or, in split mode, from the
 //! stream of a sampler; a hole in them is told and makes the windows it falls into say
-//! `InsufficientData`. Orchestrators are asked for all pending targets at once, so that one that
-//! hangs delays the others by its own deadline at most.
+//! `InsufficientData`. Orchestrators are asked about a few targets at a time, beside everything else,
+//! and each target is decided as soon as it was seen: one that hangs delays nobody but itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use spanwise_analyzer::rules::RuleWindows;
 use spanwise_api::TargetStatus;
-use spanwise_model::{Decision, Finding, Observed, RuleCount, ScalingPlan, TargetRef};
-use spanwise_orchestrator::{Guard, OrchError, Orchestrator};
+use spanwise_model::{
+    Axis, Decision, Finding, Observed, Outcome, RuleCount, ScalingPlan, TargetRef, Timestamp,
+};
+use spanwise_orchestrator::{Applied, Guard, OrchError, Orchestrator};
 use spanwise_scaler::{Refusal, Scaler};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
@@ -21,14 +24,17 @@ use tracing::{error, info};
 use super::records::Records;
 use crate::clock::Clock;
 use crate::telemetry::metrics::{
-    DecisionLabels, Metrics, OrchestratorLabels, ReasonLabel, ReplicaLabels,
+    DecisionLabels, Metrics, OrchestratorLabels, ReplicaLabels, RuleLabels,
 };
 
 /// Rules are looked at this often.
 const TICK: Duration = Duration::from_millis(250);
 /// An orchestrator that has not answered after this long counts as not answering. Backends have
-/// deadlines of their own per call; this bounds an observation of several calls.
-const OBSERVE_MAX: Duration = Duration::from_secs(10);
+/// deadlines of their own per call; this bounds an observation of several calls and their turns in
+/// the queue of calls.
+const OBSERVE_MAX: Duration = Duration::from_secs(20);
+/// Targets that are observed or acted on at once.
+const N_AT_WORK_MAX: usize = 8;
 /// Messages that may wait for the processor.
 pub const QUEUE_MAX: usize = 256;
 
@@ -52,6 +58,27 @@ pub struct Processor {
     metrics: Metrics,
     /// What was last seen of each target, for the API.
     show: watch::Sender<Vec<TargetStatus>>,
+    /// Targets being observed.
+    observed: Vec<TargetRef>,
+    observing: FuturesUnordered<BoxFuture<'static, Sight>>,
+    /// Plans being carried out.
+    applying: FuturesUnordered<BoxFuture<'static, Done>>,
+}
+
+/// What was seen of a target, and how long that took.
+#[derive(Debug)]
+struct Sight {
+    target: TargetRef,
+    observed: Result<Observed, String>,
+    took_s: f64,
+}
+
+/// What became of a plan, and how long that took.
+#[derive(Debug)]
+struct Done {
+    plan: ScalingPlan,
+    result: Result<Applied, OrchError>,
+    took_s: f64,
 }
 
 impl Processor {
@@ -74,10 +101,23 @@ impl Processor {
             observed: None,
         });
         let (show, shown) = watch::channel(unseen.collect());
-        (Self { windows, scaler, orchestrator, records, clock, metrics, show }, shown)
+        let processor = Self {
+            windows,
+            scaler,
+            orchestrator,
+            records,
+            clock,
+            metrics,
+            show,
+            observed: Vec::new(),
+            observing: FuturesUnordered::new(),
+            applying: FuturesUnordered::new(),
+        };
+        (processor, shown)
     }
 
-    /// Works until every sender is gone. No decision is taken after that.
+    /// Works until every sender is gone. No decision is taken after that; what is being carried out
+    /// then is waited for.
     pub async fn run(mut self, mut input: mpsc::Receiver<Input>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -87,8 +127,15 @@ impl Processor {
                     Some(message) => self.take(&message),
                     None => break,
                 },
-                _ = tick.tick() => self.tick().await,
+                _ = tick.tick() => self.tick(),
+                Some(sight) = self.observing.next() => self.decide(&sight),
+                Some(done) = self.applying.next() => self.applied(done),
             }
+            self.observe_next();
+        }
+        self.observing.clear();
+        while let Some(done) = self.applying.next().await {
+            self.applied(done);
         }
     }
 
@@ -104,61 +151,74 @@ impl Processor {
         }
     }
 
-    async fn tick(&mut self) {
+    fn tick(&mut self) {
         let now = self.clock.now();
         let mut findings: Vec<Finding> = Vec::new();
         let mut decisions = Vec::new();
         self.windows.tick(now, &mut findings);
         for finding in findings {
-            let reason = if finding.resting { "resting" } else { "fired" };
-            self.metrics.rule_findings.get_or_create(&ReasonLabel { reason }).inc();
+            let result = if finding.resting { "resting" } else { "fired" };
+            let labels = RuleLabels { rule: finding.rule.name.as_ref().to_owned(), result };
+            self.metrics.rule_evaluations.get_or_create(&labels).inc();
             self.scaler.push(finding, now, &mut decisions);
         }
         self.scaler.tick(now, &mut decisions);
         self.record(&decisions);
-        let pending = self.scaler.pending();
-        if !pending.is_empty() {
-            self.decide(pending).await;
-        }
     }
 
-    async fn decide(&mut self, pending: Vec<TargetRef>) {
-        let orchestrator = &self.orchestrator;
-        let observations =
-            join_all(pending.iter().map(|target| observe(&**orchestrator, target))).await;
-        let mut plans = Vec::new();
-        for (target, observed) in pending.iter().zip(observations) {
-            self.show_observation(target, &observed);
-            let now = self.clock.now();
-            let mut decisions = Vec::new();
-            let known = observed.as_ref().map_err(String::as_str);
-            let plan = self.scaler.decide(target, known, now, &mut decisions);
-            let logged = self.record(&decisions);
-            match plan {
-                Some(plan) if logged => plans.push(plan),
-                // What is not on disk must not be done: after a crash nobody would know of it.
-                Some(plan) => self.refuse(&plan, "the decision log could not be written"),
-                None => {}
+    /// Begins to observe targets that wait for a decision. Few at a time: where calls are paced, the
+    /// first is decided before the last is looked at, with what was seen still fresh.
+    fn observe_next(&mut self) {
+        if self.n_at_work() >= N_AT_WORK_MAX {
+            return;
+        }
+        for target in self.scaler.pending() {
+            if self.n_at_work() >= N_AT_WORK_MAX {
+                return;
+            }
+            if !self.observed.contains(&target) {
+                self.observed.push(target.clone());
+                let orchestrator = Arc::clone(&self.orchestrator);
+                self.observing.push(observe(orchestrator, target, self.clock).boxed());
             }
         }
-        self.carry_out(plans).await;
     }
 
-    async fn carry_out(&mut self, plans: Vec<ScalingPlan>) {
+    fn n_at_work(&self) -> usize {
+        self.observing.len() + self.applying.len()
+    }
+
+    fn decide(&mut self, sight: &Sight) {
+        let Sight { target, observed, .. } = sight;
+        self.observed.retain(|other| other != target);
+        self.show_observation(sight);
         let now = self.clock.now();
-        let guards: Vec<Guard> = plans.iter().map(|plan| Guard::of(plan, now)).collect();
-        let orchestrator = &self.orchestrator;
-        let calls = plans.iter().zip(&guards).map(|(plan, guard)| async move {
-            orchestrator.apply(&plan.target, &plan.action, guard).await
-        });
-        let results = join_all(calls).await;
-        for (plan, result) in plans.iter().zip(results) {
-            let outcome = result.as_ref().map_or_else(OrchError::as_str, |_| "ok");
-            let labels = OrchestratorLabels { verb: "apply", outcome };
-            self.metrics.orchestrator_requests.get_or_create(&labels).inc();
-            let result = result.map(|applied| applied.to_string()).map_err(|error| refusal(&error));
-            self.close(plan, result);
+        let mut decisions = Vec::new();
+        let known = observed.as_ref().map_err(String::as_str);
+        let plan = self.scaler.decide(target, known, now, &mut decisions);
+        let logged = self.record(&decisions);
+        match plan {
+            Some(plan) if logged => {
+                let orchestrator = Arc::clone(&self.orchestrator);
+                self.applying.push(apply(orchestrator, plan, self.clock).boxed());
+            }
+            // What is not on disk must not be done: after a crash nobody would know of it.
+            Some(plan) => self.refuse(&plan, "the decision log could not be written"),
+            None => {}
         }
+    }
+
+    fn applied(&mut self, done: Done) {
+        let Done { plan, result, took_s } = done;
+        let outcome = result.as_ref().map_or_else(OrchError::as_str, |_| "ok");
+        self.time("apply", outcome, took_s);
+        let result = result.map(|applied| applied.to_string()).map_err(|error| refusal(&error));
+        self.close(&plan, result);
+    }
+
+    fn time(&self, verb: &'static str, outcome: &'static str, took_s: f64) {
+        let labels = OrchestratorLabels { verb, outcome };
+        self.metrics.orchestrator_seconds.get_or_create(&labels).observe(took_s);
     }
 
     fn refuse(&mut self, plan: &ScalingPlan, why: &str) {
@@ -192,18 +252,34 @@ impl Processor {
                 reason: decision.reason.as_str(),
             };
             self.metrics.decisions.get_or_create(&labels).inc();
+            self.show_wanted(decision);
         }
         self.records.decided(decisions)
     }
 
-    fn show_observation(&self, target: &TargetRef, observed: &Result<Observed, String>) {
-        let outcome = if observed.is_ok() { "ok" } else { "error" };
-        let labels = OrchestratorLabels { verb: "observe", outcome };
-        self.metrics.orchestrator_requests.get_or_create(&labels).inc();
+    /// The replicas that were asked for, or recommended.
+    fn show_wanted(&self, decision: &Decision) {
+        let kind = match decision.outcome {
+            Outcome::Acted => "desired",
+            Outcome::Recommended => "recommended",
+            Outcome::Suppressed | Outcome::Failed => return,
+        };
+        if let (Axis::Horizontal, Some(to)) = (decision.axis, decision.to) {
+            self.show_replicas(&decision.target, kind, to);
+        }
+    }
+
+    fn show_replicas(&self, target: &TargetRef, kind: &'static str, replicas: u64) {
+        let labels = ReplicaLabels { target: target.name.as_ref().to_owned(), kind };
+        let replicas = i64::try_from(replicas).unwrap_or(i64::MAX);
+        self.metrics.target_replicas.get_or_create(&labels).set(replicas);
+    }
+
+    fn show_observation(&self, sight: &Sight) {
+        let Sight { target, observed, took_s } = sight;
+        self.time("observe", if observed.is_ok() { "ok" } else { "error" }, *took_s);
         if let Ok(observed) = observed {
-            let labels = ReplicaLabels { target: target.name.as_ref().to_owned(), kind: "current" };
-            let replicas = i64::from(observed.desired);
-            self.metrics.target_replicas.get_or_create(&labels).set(replicas);
+            self.show_replicas(target, "current", observed.desired.into());
         }
         self.show.send_modify(|targets| {
             if let Some(status) = targets.iter_mut().find(|status| status.target == *target) {
@@ -213,12 +289,25 @@ impl Processor {
     }
 }
 
-async fn observe(orchestrator: &dyn Orchestrator, target: &TargetRef) -> Result<Observed, String> {
-    match tokio::time::timeout(OBSERVE_MAX, orchestrator.observe(target)).await {
+async fn observe(orchestrator: Arc<dyn Orchestrator>, target: TargetRef, clock: Clock) -> Sight {
+    let began = clock.now();
+    let observed = match tokio::time::timeout(OBSERVE_MAX, orchestrator.observe(&target)).await {
         Ok(Ok(observed)) => Ok(observed),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", OBSERVE_MAX.as_secs())),
-    }
+    };
+    Sight { target, observed, took_s: seconds(began, clock) }
+}
+
+async fn apply(orchestrator: Arc<dyn Orchestrator>, plan: ScalingPlan, clock: Clock) -> Done {
+    let began = clock.now();
+    let guard = Guard::of(&plan, began);
+    let result = orchestrator.apply(&plan.target, &plan.action, &guard).await;
+    Done { plan, result, took_s: seconds(began, clock) }
+}
+
+fn seconds(began: Timestamp, clock: Clock) -> f64 {
+    clock.now().since(began) as f64 / 1e9
 }
 
 fn refusal(error: &OrchError) -> Refusal {

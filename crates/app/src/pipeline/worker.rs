@@ -21,7 +21,7 @@ use super::fanout::Fanout;
 use super::remote::compile_subscribed;
 use super::spares::Spares;
 use crate::clock::Clock;
-use crate::telemetry::metrics::{Metrics, ReceiverLabels};
+use crate::telemetry::metrics::{EncodingLabel, Metrics, ReceiverLabels};
 
 /// Requests that may wait for the worker.
 const QUEUE_REQUESTS: usize = 1_024;
@@ -100,10 +100,11 @@ impl Ingest for Queue {
                     ReceiverLabels { protocol: protocol.as_str(), outcome: outcome.as_str() };
                 self.metrics.receiver_spans.get_or_create(&labels).inc_by(n_spans);
             }
-            ReceiverEvent::Request { protocol, outcome, wire_bytes, .. } => {
+            ReceiverEvent::Request { protocol, outcome, wire_bytes, compression, .. } => {
                 let labels =
                     ReceiverLabels { protocol: protocol.as_str(), outcome: outcome.as_str() };
-                self.metrics.receiver_bytes.get_or_create(&labels).inc_by(wire_bytes);
+                let encoding = EncodingLabel { encoding: compression.as_str() };
+                self.metrics.receiver_bytes.get_or_create(&encoding).inc_by(wire_bytes);
                 self.metrics.receiver_requests.get_or_create(&labels).inc();
             }
             ReceiverEvent::Connection { protocol, peer, end } => {

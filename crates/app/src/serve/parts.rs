@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
+use super::outlets::Outlets;
 use super::spawn::{Spawner, shared};
 use super::{State, backends};
 use crate::clock::Clock;
@@ -56,7 +57,10 @@ pub(super) struct Parts<'a> {
 impl Parts<'_> {
     /// The processor; returns where counts go.
     pub(super) async fn processor(&mut self) -> Result<mpsc::Sender<Input>> {
-        let orchestrator = backends::build(&self.config.backends).await?;
+        let targets = self.config.scaler.targets.iter();
+        let n_kubernetes =
+            targets.filter(|target| &*target.reference.backend == "kubernetes").count();
+        let orchestrator = backends::build(&self.config.backends, n_kubernetes).await?;
         let windows = RuleWindows::new(Arc::clone(&self.config.rules));
         let scaler = Scaler::new(self.config.scaler.clone(), self.clock.now());
         let (processor, targets) = Processor::new(
@@ -88,7 +92,7 @@ impl Parts<'_> {
             (self.config.memory_limit / 100 * INSPECT_PERCENT) as usize,
             self.state.records.clone(),
             self.clock,
-            Box::new(move |sites, statistics, now| state.show_inspected(sites, statistics, now)),
+            Box::new(move |inspected| state.show_inspected(&inspected)),
         );
         self.stages.push(("inspector", tokio::spawn(inspector.run(received))));
         let (account, shown) = watch::channel(Account::default());
@@ -112,9 +116,17 @@ impl Parts<'_> {
         let forward = self.forward(outlets)?;
         let epoch = self.clock.started_at().as_ns();
         let hub = Hub::new(HubConfig { epoch, ..HubConfig::default() });
-        let work = self.worker(Arc::clone(&hub), forward, processor)?;
         let in_flight = self.config.memory_limit / 100 * IN_FLIGHT_PERCENT;
         let admission = Admission::new(in_flight, WAITING_BYTES);
+        let destinations = self.config.forward.iter().zip(&forward.0);
+        self.state.follow_outlets(Outlets {
+            hub: Arc::clone(&hub),
+            admission: admission.clone(),
+            destinations: destinations
+                .map(|(config, to)| (config.endpoint.to_string(), to.exporter.clone()))
+                .collect(),
+        });
+        let work = self.worker(Arc::clone(&hub), forward, processor)?;
         let intake =
             Intake::new(receiver::Config::default(), admission, work, shared(self.spawner));
         let intake = Arc::new(intake);
@@ -171,6 +183,7 @@ impl Parts<'_> {
             metrics: self.state.metrics.clone(),
             backlog: Vec::new(),
             hole: false,
+            kept_at: Vec::new(),
         };
         let state = Arc::clone(self.state);
         let show = Box::new(move |core: &Core, now, last| state.show(core, now, last));

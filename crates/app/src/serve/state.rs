@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::Result;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use spanwise_analyzer::statistics::Statistics;
 use spanwise_api::{
     Check, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts,
 };
@@ -16,14 +15,16 @@ use spanwise_sampler::{Budget, Profile};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
+use super::outlets::{Outlets, Shedding};
 use super::{Addresses, Role};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::persist;
 use crate::pipeline::core::Core;
+use crate::pipeline::inspector::Inspected;
 use crate::pipeline::records::Records;
 use crate::pipeline::remote::Account;
-use crate::telemetry::metrics::{Metrics, ReasonLabel, ReceiverLabels};
+use crate::telemetry::metrics::{Metrics, OutcomeLabel, ReasonLabel, ReceiverLabels};
 
 /// Models are written this often: after a crash at most this much learning is lost.
 const SAVE_EVERY_NS: u64 = 30 * 1_000_000_000;
@@ -62,6 +63,8 @@ struct Inner {
     in_flight: InFlight,
     targets: Option<watch::Receiver<Vec<TargetStatus>>>,
     account: Option<watch::Receiver<Account>>,
+    outlets: Option<Outlets>,
+    shedding: Shedding,
     saved: Timestamp,
     n_evicted: u64,
     n_full: u64,
@@ -123,6 +126,11 @@ impl State {
         self.inner.lock().account = Some(account);
     }
 
+    /// Names where what leaves the process is counted.
+    pub(super) fn follow_outlets(&self, outlets: Outlets) {
+        self.inner.lock().outlets = Some(outlets);
+    }
+
     /// Reads the models back, if there are any. What cannot be used is set aside, so that it is not
     /// written over, and learnt anew.
     pub fn restore(&self, core: &mut Core, now: Timestamp) {
@@ -145,6 +153,7 @@ impl State {
     /// Shows the core, and writes its models when that is due or `last`.
     pub fn show(&self, core: &Core, now: Timestamp, last: bool) {
         self.count(core);
+        let (missed, shedding) = self.count_outlets(self.n_requests("overloaded"), now);
         let mut stats = Vec::new();
         core.statistics().snapshot(now, &mut stats);
         let model = |id| core.sampler().site(id).map(|view| model_state(&view));
@@ -160,8 +169,9 @@ impl State {
             rejected: self.n_spans("rejected"),
             invalid_time: counters.n_invalid_time,
             kept: counters.n_kept_early + counters.n_kept_late,
-            missed: 0,
+            missed,
         };
+        status.shedding = shedding;
         status.traces = TraceCounts {
             open: open.n_open_traces,
             closed: counters.n_traces,
@@ -176,13 +186,25 @@ impl State {
     }
 
     /// Shows what a processor inspected.
-    pub fn show_inspected(&self, sites: &CallSites, statistics: &Statistics, now: Timestamp) {
+    pub fn show_inspected(&self, inspected: &Inspected<'_>) {
+        let Inspected { sites, statistics, n_refused, now } = *inspected;
         let mut stats = Vec::new();
         statistics.snapshot(now, &mut stats);
         let mut status = self.base.clone();
         status.at = now;
         status.n_sites = sites.len() as u64;
+        status.spans.missed = n_refused;
+        status.shedding = self.count_outlets(n_refused, now).1;
         self.publish(status, picture_sites(sites, stats, |_| None));
+    }
+
+    /// Counts what leaves; spans missed so far, and whether work is being refused.
+    fn count_outlets(&self, n_refused: u64, now: Timestamp) -> (u64, bool) {
+        let mut inner = self.inner.lock();
+        let missed = inner.outlets.as_ref().map_or(0, |outlets| outlets.show(&self.metrics));
+        let shedding = inner.shedding.look(n_refused, now);
+        self.metrics.shedding.set(i64::from(shedding));
+        (missed, shedding)
     }
 
     fn publish(&self, mut status: Status, sites: Vec<Site>) {
@@ -194,7 +216,14 @@ impl State {
             if let Some(account) = &inner.account {
                 let account = *account.borrow();
                 status.spans.accepted = account.n_received;
-                status.spans.missed = account.n_missed;
+                status.spans.missed += account.n_missed;
+                for (outcome, n_spans) in
+                    [("received", account.n_received), ("missed", account.n_missed)]
+                {
+                    let spans = &self.metrics.subscription_spans;
+                    let n_spans = i64::try_from(n_spans).unwrap_or(i64::MAX);
+                    spans.get_or_create(&OutcomeLabel { outcome }).set(n_spans);
+                }
                 status.checks.push(subscription(account));
             }
             if inner.stopping {
@@ -218,6 +247,7 @@ impl State {
         metrics.open_bytes.set(gauge(open.bytes));
         metrics.call_sites.set(gauge(core.sites().len() as u64));
         let n_sites = core.sites().len().max(1) as f64;
+        metrics.calibration_ks.set(sampler.calibration_ks);
         metrics.model_ready.set((sampler.n_warm as f64 / n_sites).min(1.0));
         if let Some(share) = self.budget_share {
             metrics.sampler_budget_ratio.set(sampler.kept_share() / share);
@@ -233,6 +263,14 @@ impl State {
         let Inner { n_evicted, n_full, .. } = &mut *inner;
         dropped("evicted", open.n_closed_evicted, n_evicted);
         dropped("full", open.n_closed_full, n_full);
+    }
+
+    fn n_requests(&self, outcome: &'static str) -> u64 {
+        let count = |protocol: &&'static str| {
+            let labels = ReceiverLabels { protocol, outcome };
+            self.metrics.receiver_requests.get_or_create(&labels).get()
+        };
+        PROTOCOLS.iter().map(count).sum()
     }
 
     fn n_spans(&self, outcome: &'static str) -> u64 {
@@ -296,7 +334,8 @@ fn base(
         checks: checks.into_iter().flatten().collect(),
         data_dir: config.data_dir.as_ref().map(|dir| dir.display().to_string()),
         memory_bytes_max: config.memory_limit,
-        budget,
+        // A processor keeps nothing itself.
+        budget: budget.filter(|_| !matches!(role, Role::Processor { .. })),
         ..Status::default()
     }
 }

@@ -247,7 +247,7 @@ fn only_act_touches_anything() {
             is_there && started.now().since(started.started_at()) > 8_000_000_000
         });
         assert_eq!(mark.exists(), mode == "act", "{mode}");
-        let applied = "spanwise_orchestrator_requests_total{verb=\"apply\",outcome=\"ok\"}";
+        let applied = "spanwise_orchestrator_request_seconds_count{verb=\"apply\",outcome=\"ok\"}";
         assert_eq!(metric(running.api(), applied) > 0, mode == "act", "{mode}");
         assert!(running.stop());
     }

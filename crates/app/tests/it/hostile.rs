@@ -293,7 +293,7 @@ fn absurd_times_never_fire_a_rule() {
         let status = get_json(serving.api, "/api/v1/status").unwrap();
         status["traces"]["closed"].as_u64() == Some(n_absurd)
     });
-    let findings = "spanwise_rule_findings_total{reason=\"fired\"}";
+    let findings = "spanwise_rule_evaluations_total{rule=\"cart-slow\",result=\"fired\"}";
     assert_eq!(metric(serving.api, findings), 0);
 
     let mut builder = RequestBuilder::new();

@@ -128,7 +128,7 @@ fn a_processor_outlives_its_sampler() {
     let third = sampler(dir.path(), grpc);
     subscribed(&processor);
     assert_eq!(processor.server().account().unwrap().n_restarts, 2);
-    let fired = "spanwise_rule_findings_total{reason=\"fired\"}";
+    let fired = "spanwise_rule_evaluations_total{rule=\"cart-slow\",result=\"fired\"}";
     let n_before = metric(processor.api(), fired);
     send_incident(grpc, 1 + 2 * N);
     let kept = n_kept(third.api, N);

@@ -84,6 +84,17 @@ pub struct SubscriberStats {
     pub n_queued_bytes: usize,
 }
 
+/// Figures of all subscriptions of this run, those that have ended included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamTotals {
+    /// Subscribers now.
+    pub n_subscribers: u64,
+    /// Spans sent; a span sent to two subscribers counts twice.
+    pub n_sent: u64,
+    /// Spans that a subscriber missed; likewise.
+    pub n_missed: u64,
+}
+
 /// The meeting place. Shared by the pipeline, which publishes, and the listener, which subscribes.
 #[derive(Debug)]
 pub struct Hub {
@@ -99,6 +110,8 @@ struct State {
     next_id: u64,
     subscribers: Vec<Subscriber>,
     rule_sets: Vec<RuleSet>,
+    /// Spans sent to and missed by subscribers that have gone.
+    gone: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -219,6 +232,17 @@ impl Hub {
         stats.collect()
     }
 
+    /// Figures of all subscriptions so far. The counts never fall.
+    pub fn totals(&self) -> StreamTotals {
+        let state = self.state.lock();
+        let queues = || state.subscribers.iter().map(|subscriber| &subscriber.queue);
+        StreamTotals {
+            n_subscribers: state.subscribers.len() as u64,
+            n_sent: state.gone.0 + queues().map(Queue::n_sent).sum::<u64>(),
+            n_missed: state.gone.1 + queues().map(Queue::n_missed).sum::<u64>(),
+        }
+    }
+
     /// Adds a subscriber. The rules are taken as they are: check them before.
     pub fn subscribe(
         self: &Arc<Self>,
@@ -260,8 +284,11 @@ impl Hub {
 
     fn unsubscribe(&self, id: u64) {
         let mut state = self.state.lock();
-        state.subscribers.retain(|subscriber| subscriber.id != id);
-        let State { subscribers, rule_sets, .. } = &mut *state;
+        let State { subscribers, rule_sets, gone, .. } = &mut *state;
+        for subscriber in subscribers.extract_if(.., |subscriber| subscriber.id == id) {
+            gone.0 += subscriber.queue.n_sent();
+            gone.1 += subscriber.queue.n_missed();
+        }
         rule_sets.retain(|set| subscribers.iter().any(|s| s.rules == Some(set.id)));
         drop(state);
         self.revision.fetch_add(1, Ordering::Release);
