@@ -6,6 +6,7 @@ mod cli;
 mod configuration;
 mod durability;
 mod forward;
+mod forward_tls;
 mod hostile;
 mod incident;
 mod sdk;

@@ -1,5 +1,6 @@
 //! Requests: spans rich in everything OTLP has, and purchases in a shop that can be slow.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -210,4 +211,22 @@ pub(crate) fn recent(first: u64, n: u64, seconds: u64) -> impl Iterator<Item = P
     let begin = now.minus_ns(seconds * 1_000_000_000);
     let step = seconds * 1_000_000_000 / n;
     (0..n).map(move |idx| Purchase::new(first + idx, begin.plus_ns((idx + 1) * step)))
+}
+
+/// Each span with the resource and scope around it, decoded by prost, by its ids. Panics if a span
+/// comes twice.
+pub(crate) fn whole_spans(requests: &[ExportTraceServiceRequest]) -> BTreeMap<Vec<u8>, String> {
+    let mut spans = BTreeMap::new();
+    for around in requests.iter().flat_map(|request| &request.resource_spans) {
+        for scope in &around.scope_spans {
+            let surroundings =
+                (&around.resource, &around.schema_url, &scope.scope, &scope.schema_url);
+            for span in &scope.spans {
+                let key = [&span.trace_id[..], &span.span_id].concat();
+                let twice = spans.insert(key, format!("{span:?} {surroundings:?}"));
+                assert_eq!(twice, None, "a span came twice");
+            }
+        }
+    }
+    spans
 }
