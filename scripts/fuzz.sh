@@ -13,7 +13,9 @@ out=${CARGO_TARGET_DIR:-target}
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
-cargo build --quiet --release --target "$triple" --bin "$target"
+features=()
+if [ "$target" = config ]; then features=(--features config); fi
+cargo build --quiet --release --target "$triple" --bin "$target" "${features[@]}"
 mkdir -p "target/corpus/$target" "artifacts/$target"
 exec "$out/$triple/release/$target" "target/corpus/$target" "corpus/$target" \
     -artifact_prefix="artifacts/$target/" -max_total_time="$seconds" -timeout=1 \

@@ -5,6 +5,8 @@ use spanwise::config::raw::RawConfig;
 use spanwise::config::{built, load, yaml};
 use spanwise_model::Severity;
 
+use crate::support::config_text::check_text;
+
 /// What `config check` says about a file, and whether it would be refused.
 fn report(text: &str) -> (String, bool) {
     let raw: RawConfig = match yaml::parse(text, "file") {
@@ -345,4 +347,16 @@ fn what_no_configuration_needs_is_refused() {
         let (said, is_refused) = report(text);
         assert!(is_refused && said.contains(word) && said.contains("file"), "{text}: {said}");
     }
+}
+
+/// Guarantees: what fuzzing found worth keeping is settings or refused with a remedy, and settings in
+/// force are a configuration.
+#[test]
+fn the_corpus_passes() {
+    let folder = format!("{}/../../fuzz/corpus/config", env!("CARGO_MANIFEST_DIR"));
+    let inputs = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let accepted: Vec<bool> =
+        inputs.map(|path| check_text(&std::fs::read(path).unwrap())).collect();
+    assert!(accepted.len() >= 20, "{} inputs", accepted.len());
+    assert!(accepted.iter().filter(|accepted| **accepted).count() >= 10);
 }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod config_text;
 pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod process;

@@ -2,7 +2,9 @@
 #![cfg(test)]
 
 mod columns;
+mod corpus;
 mod hostile;
+mod mapping;
 mod otlp;
 mod recorded;
 
