@@ -78,6 +78,8 @@ pub struct ResourceHead {
     pub instance: ByteRange,
     /// `schema_url` of the enclosing `ResourceSpans`.
     pub schema_url: ByteRange,
+    /// Value of `service.version`; empty if it is not set.
+    pub version: ByteRange,
 }
 
 /// An instrumentation scope of one request.

@@ -7,9 +7,10 @@
 //! weight is not enough: an incident lasts thousands of spans, and at a weight of 0.02 a quarter of
 //! the precision is gone.
 //!
-//! A model that never learns what it calls anomalous must have ways back to normal. There are two:
+//! A model that never learns what it calls anomalous must have ways back to normal. There are three:
 //! a *step* (the median of every window above the cap for `accept_after`) makes the trusted
-//! reference start over from the live window; a *steady minority* (see [`crate::slots`]) is let
+//! reference start over from the live window; so does, three windows later, a *deployment* (a new
+//! `service.version`); a *steady minority* (see [`crate::slots`]) is let
 //! through the gate.
 
 use spanwise_hst::Grid;
@@ -33,6 +34,8 @@ pub(crate) const MASS_MAX: f32 = 4_194_304.0;
 /// teaches nothing. Without it the lower part of a slow-down is learned, the cap creeps up, and the
 /// next window may teach more of it.
 const INCIDENT_SHARE: f32 = 0.05;
+/// Windows after a deployment up to the one that becomes the reference.
+const RENEW_WINDOWS: u32 = 3;
 /// Windows that must have been above the cap before a step is accepted, however long ago it began.
 const STEP_WINDOWS_MIN: u32 = 3;
 
@@ -88,6 +91,8 @@ pub(crate) struct Latency {
     pub(crate) n_stepping: u32,
     pub(crate) n_rebaselined: u32,
     pub(crate) slots: Slots,
+    /// Flips until the trusted reference starts over because of a deployment; 0 = none is expected.
+    renew_in: u32,
 }
 
 impl Latency {
@@ -107,6 +112,7 @@ impl Latency {
             n_stepping: 0,
             n_rebaselined: 0,
             slots: Slots::default(),
+            renew_in: 0,
         }
     }
 
@@ -149,7 +155,9 @@ impl Latency {
         let cap = if self.is_cold() { Grid::N_BINS } else { usize::from(self.trusted.cap) };
         let n_above = self.n_live - self.n_live_up_to(cap);
         self.slots.count(self.n_live, n_above);
-        let rebaselined = self.is_step_accepted(n_above, now, policy.accept_after_ns);
+        let stepped = self.is_step_accepted(n_above, now, policy.accept_after_ns);
+        let rebaselined = stepped || self.renew_in == 1;
+        self.renew_in = self.renew_in.saturating_sub(1);
         if rebaselined {
             self.forget_trusted();
         }
@@ -178,6 +186,14 @@ impl Latency {
         let is_young = self.window < policy.window_max;
         self.window = (2 * self.window).min(policy.window_max);
         Flipped { rebaselined, is_young }
+    }
+
+    /// A deployment: the third window from now on becomes the trusted reference. The first still
+    /// holds spans of before, the second those of a service that warms up.
+    pub(crate) fn renew(&mut self) {
+        if !self.is_cold() {
+            self.renew_in = RENEW_WINDOWS;
+        }
     }
 
     /// Makes the window being filled the trusted reference at the next flip: an operator says that

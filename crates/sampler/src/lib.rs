@@ -20,6 +20,7 @@ mod span_sampler;
 mod stats;
 mod tail;
 pub mod trace;
+mod versions;
 
 pub use budget::Budget;
 pub use config::{Config, Decisive, Profile, ScaleConfig};

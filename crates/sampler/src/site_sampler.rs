@@ -3,7 +3,9 @@
 mod store;
 
 use spanwise_hst::{Grid, Skeleton};
-use spanwise_model::{CallSiteId, ClosedSpan, KeepReason, ScoreKind, SpanHead, Timestamp};
+use spanwise_model::{
+    CallSiteId, ClosedSpan, KeepReason, ScoreKind, ServiceId, SpanHead, Timestamp,
+};
 
 use crate::budget::Controller;
 use crate::config::{Config, Decisive};
@@ -16,6 +18,7 @@ use crate::reference::Builder;
 use crate::site::{Site, bin_ns};
 use crate::stats::Stats;
 use crate::tail::{Tail, Tails};
+use crate::versions::Versions;
 use store::pools_of;
 
 /// Cap quantile of a call site.
@@ -36,6 +39,7 @@ pub(crate) struct SiteSampler {
     pub(crate) close_tails: Tails,
     pub(crate) controller: Controller,
     pub(crate) stats: Stats,
+    versions: Versions,
     n_services: usize,
     eviction_hand: usize,
     family: Family,
@@ -66,6 +70,7 @@ impl SiteSampler {
             close_tails: Tails::new(),
             controller: Controller::new(config.budget),
             stats: Stats::default(),
+            versions: Versions::default(),
             n_services: 0,
             eviction_hand: 0,
             family: Family::default(),
@@ -168,6 +173,17 @@ impl SiteSampler {
             if self.learned[idx].is_valid {
                 self.learn_self_time(span.head().site, self.learned[idx].bin, now);
             }
+        }
+    }
+
+    /// A service shows its version: after a deployment its call sites learn anew.
+    pub(crate) fn see_version(&mut self, service: ServiceId, version: &[u8], now: Timestamp) {
+        if service == ServiceId::UNSET || !self.versions.see(service, version, now) {
+            return;
+        }
+        for site in self.sites.iter_mut().flatten().filter(|site| site.service == service) {
+            site.dur.renew();
+            site.own.renew();
         }
     }
 

@@ -1,7 +1,7 @@
 //! The span sampler: one front for both profiles.
 
 use spanwise_model::{
-    CallSite, CallSiteId, CallSites, ClosedSpan, KeepReason, SpanHead, Timestamp,
+    CallSite, CallSiteId, CallSites, ClosedSpan, KeepReason, ServiceId, SpanHead, Timestamp,
 };
 
 use crate::config::{Config, Profile};
@@ -122,6 +122,16 @@ impl SpanSampler {
         site.dur.accept();
         site.own.accept();
         true
+    }
+
+    /// A service shows its `service.version`, best once for each resource of a request. A version
+    /// that was not seen within the last hour, where another one was, is a deployment: the third
+    /// window of each of the service's call sites from then on becomes its trusted reference. Versions are
+    /// not part of a snapshot. The `scale` profile does not listen.
+    pub fn see_version(&mut self, service: ServiceId, version: &[u8], now: Timestamp) {
+        if let Inner::Sites(sites) = &mut self.inner {
+            sites.see_version(service, version, now);
+        }
     }
 
     /// What is known of a call site; `None` if it has no model.

@@ -140,6 +140,7 @@ impl Core {
     pub fn batch(&mut self, mut batch: Batch, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
         intern(&mut batch, &mut self.sites, now);
         self.describe();
+        self.see_versions(&batch, now);
         let batch = self.share(batch);
         self.shared(&batch, now, sampled);
     }
@@ -264,6 +265,22 @@ impl Core {
     /// What has been counted since the start.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Tells the sampler which versions of which services sent spans.
+    fn see_versions(&mut self, batch: &Batch, now: Timestamp) {
+        let mut resource_idx = u32::MAX;
+        for head in &batch.spans {
+            if head.resource_idx == resource_idx {
+                continue;
+            }
+            resource_idx = head.resource_idx;
+            let resource = batch.resources.get(resource_idx as usize);
+            let version = resource.map_or(&[][..], |resource| resource.version.of(&batch.bytes));
+            if !version.is_empty() {
+                self.sampler.see_version(head.service, version, now);
+            }
+        }
     }
 
     /// Tells the sampler the names of call sites that are new.

@@ -28,7 +28,7 @@ pub(super) fn read_resource(
     Ok(())
 }
 
-/// Takes over `service.name` and the best instance id: `service.instance.id` before
+/// Takes over `service.name`, `service.version` and the best instance id: `service.instance.id` before
 /// `k8s.pod.name` before `host.name`. Values that are empty or no strings count as absent.
 fn identify(attribute: &Attribute<'_>, head: &mut ResourceHead, instance_rank: &mut u8) {
     let RawValue::Str(text) = attribute.value else { return };
@@ -39,6 +39,12 @@ fn identify(attribute: &Attribute<'_>, head: &mut ResourceHead, instance_rank: &
         b"service.name" => {
             if head.service.is_empty() {
                 head.service = text.range();
+            }
+            return;
+        }
+        b"service.version" => {
+            if head.version.is_empty() {
+                head.version = text.range();
             }
             return;
         }

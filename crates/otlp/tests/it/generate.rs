@@ -57,7 +57,7 @@ fn text() -> BoxedStrategy<Bytes> {
     prop_oneof![
         4 => "[a-z.]{0,12}".prop_map(String::into_bytes),
         2 => prop::sample::select(vec![
-            "service.name", "service.instance.id", "k8s.pod.name", "host.name", "url.scheme",
+            "service.name", "service.version", "service.instance.id", "k8s.pod.name", "host.name", "url.scheme",
             "http.status_code", "message", "wss", "",
         ]).prop_map(|text| text.as_bytes().to_vec()),
         1 => any::<String>().prop_map(String::into_bytes),

@@ -221,6 +221,8 @@ fn check_context(batch: &Batch, head: &SpanHead, expected: &Expected<'_>) {
         .or_else(|| text_of("k8s.pod.name"))
         .or_else(|| text_of("host.name"));
     assert_eq!(batch.instance(head), instance.unwrap_or_default().as_bytes());
+    let version = resource.version.of(&batch.bytes);
+    assert_eq!(version, text_of("service.version").unwrap_or_default().as_bytes());
     let wanted = expected.scope_spans.scope.clone().unwrap_or_default();
     same_message::<InstrumentationScope>(scope.raw.of(&batch.bytes), &wanted);
     let url = resource.schema_url.of(&batch.bytes);

@@ -145,3 +145,34 @@ fn a_cold_site_is_judged_by_its_service() {
     assert!(usual.cold && slow.cold);
     assert!(slow.site_self > usual.site_self + 5.0, "{slow:?} {usual:?}");
 }
+
+/// Scenario: a service is three times slower from a deployment on; another run shows no version, a
+/// third has had both versions side by side from the start.
+/// Guarantees: after a deployment the slow site is normal three windows later; without one it
+/// stays remarkable; versions that take turns are no deployments.
+#[test]
+fn a_new_version_starts_the_reference_over_after_three_windows() {
+    let run = |before: &[&str], after: &[&str]| {
+        let mut stream = Stream::new(Config::default(), 5);
+        let site = stream.site(CART);
+        let service = stream.sites.get(site).service_id;
+        let mut scores = Vec::new();
+        for minute in 0..40 {
+            let (versions, factor) = if minute < 30 { (before, 1.0) } else { (after, 3.0) };
+            for version in versions {
+                stream.sampler.see_version(service, version.as_bytes(), at(minute * MINUTE));
+            }
+            scores.push(stream.run(CART, at(minute * MINUTE), MINUTE, 50, factor));
+        }
+        (scores, stream.view(CART).self_time.n_rebaselined)
+    };
+    let (scores, n_rebaselined) = run(&["1.0"], &["1.1"]);
+    assert!(scores[30] > scores[29] + 4.0, "flagged at once: {scores:?}");
+    assert!(scores[39] < scores[29] + 1.0, "normal again: {scores:?}");
+    assert_eq!(n_rebaselined, 1);
+    for (before, after) in [(&[][..], &[][..]), (&["1.0", "1.1"], &["1.1", "1.0"])] {
+        let (scores, n_rebaselined) = run(before, after);
+        assert!(scores[39] > scores[29] + 4.0, "{scores:?}");
+        assert_eq!(n_rebaselined, 0);
+    }
+}
