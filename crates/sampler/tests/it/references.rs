@@ -167,7 +167,8 @@ fn a_new_version_starts_the_reference_over_after_three_windows() {
         (scores, stream.view(CART).self_time.n_rebaselined)
     };
     let (scores, n_rebaselined) = run(&["1.0"], &["1.1"]);
-    assert!(scores[30] > scores[29] + 4.0, "flagged at once: {scores:?}");
+    // Two of the three windows of that minute.
+    assert!(scores[30] > scores[29] + 2.0, "flagged at once: {scores:?}");
     assert!(scores[39] < scores[29] + 1.0, "normal again: {scores:?}");
     assert_eq!(n_rebaselined, 1);
     for (before, after) in [(&[][..], &[][..]), (&["1.0", "1.1"], &["1.1", "1.0"])] {
