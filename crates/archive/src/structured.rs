@@ -34,7 +34,7 @@ pub(crate) use emit::Mark;
 pub(crate) struct Options {
     /// Weight of the bits of data when trees are split: more is larger and closer. Default 1.
     pub(crate) beta: f64,
-    /// Bits that a code of a leaf is thought to cost: what the coder needs for one. Default 4.
+    /// Bits that a code of a leaf is thought to cost: what the coder needs for one. Default 4.5.
     pub(crate) code_bits: f64,
     /// Weight of gaps and tails, relative to `beta`. Default 1.
     pub(crate) time_weight: f64,
@@ -51,7 +51,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             beta: 1.0,
-            code_bits: 4.0,
+            code_bits: 4.5,
             precision: 2.0,
             time_weight: 1.0,
             duration_weight: 3.0,
