@@ -291,6 +291,8 @@ pub enum EvalCommand {
         after_help = "Examples:\n  spanwise eval archive shop.otlp.pb.zst\n  spanwise eval archive shop.otlp.pb.zst --models l3 --baselines head:5 --codecs gzip,zstd -o json"
     )]
     Archive(eval::ArchiveArgs),
+    /// Keep whole traces within budgets; precision and coverage of each sampler.
+    Traces(eval::TracesArgs),
 }
 
 /// Measure speed and memory.

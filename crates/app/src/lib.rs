@@ -60,6 +60,7 @@ fn dispatch(cli: &Cli, output: &Output) -> anyhow::Result<Exit> {
         Command::Explain(args) => cli::decisions::explain_target(args, output),
         Command::Eval(EvalCommand::Spans(args)) => cli::eval::spans(args, output).map(|()| OK),
         Command::Eval(EvalCommand::Shocks(args)) => cli::eval::shocks(args, output).map(|()| OK),
+        Command::Eval(EvalCommand::Traces(args)) => cli::eval::traces(args, output).map(|()| OK),
         Command::Eval(EvalCommand::Archive(args)) => cli::eval::archive(args, output).map(|()| OK),
         Command::Archive(command) => cli::archive::run(command, output),
         Command::Bench(command) => {

@@ -8,10 +8,12 @@ mod archive;
 mod input;
 mod shocks;
 mod spans;
+mod traces;
 
 pub use archive::{ArchiveArgs, run as archive};
 pub use shocks::run as shocks;
 pub use spans::run as spans;
+pub use traces::run as traces;
 
 /// Which label is the truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -99,4 +101,53 @@ pub struct ShocksArgs {
     /// Injected faults: their neighbourhood is left out.
     #[arg(long)]
     pub faults: Option<PathBuf>,
+}
+
+/// Over what the bound of a budget holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BoundName {
+    /// The whole stream.
+    Total,
+    /// Every five minutes of event time anew.
+    #[value(name = "5min")]
+    FiveMinutes,
+}
+
+/// Arguments of `eval traces`.
+#[derive(Clone, Debug, Args)]
+pub struct TracesArgs {
+    /// Labelled spans, or `synthetic:unimodal|bimodal|cold|traces|mixed[:seed]`.
+    pub file: String,
+    /// Budgets in percent of the traces, such as `1%,5%`. A bare number from 1 on is a percentage
+    /// too, below it is a share.
+    #[arg(long, value_delimiter = ',', default_value = "1%,2%,5%,10%")]
+    pub budget: Vec<String>,
+    /// Who samples: hybrid, latency, structure, samplehst, las-casas, uniform, slowest.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "hybrid,latency,structure,samplehst,las-casas,uniform,slowest"
+    )]
+    pub sampler: Vec<String>,
+    /// Over what kept <= B x seen holds.
+    #[arg(long, default_value = "total")]
+    pub bound: BoundName,
+    /// Only one in so many anomalous traces is there.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub thin: u32,
+    /// Shards the traces are spread over.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub shards: u32,
+    /// Traces at the beginning that are learned only [default: 1024, for files named `tt_..` 653].
+    #[arg(long)]
+    pub warmup: Option<u64>,
+    /// Traces that may wait for budget at once; 0 = every verdict is final at once.
+    #[arg(long, default_value_t = 2048)]
+    pub waiting: u32,
+    /// Seed of the models.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Folder for plots (SVG): coverage and precision by budget, what was kept over time.
+    #[arg(long)]
+    pub plot: Option<PathBuf>,
 }

@@ -223,6 +223,8 @@ impl Desk {
 
     fn decide(&mut self, opinion: &Opinion, case: &Case, settled: &mut Vec<Settled>) -> Verdict {
         let units = self.units(case.cost);
+        let credits = self.lanes.iter().map(|lane| lane.allotment.credit());
+        let saved = credits.sum::<f64>() + self.chance.credit();
         let mut waits = [None; N_LANES];
         for (idx, wait) in waits.iter_mut().enumerate() {
             let lane = &mut self.lanes[idx];
@@ -239,7 +241,7 @@ impl Desk {
                 let keep = self.kept_by_content(idx, claim, f64::from(tail.share), case.cost);
                 return Verdict::Keep(keep);
             }
-            if self.lanes[idx].is_candidate(tail, self.share, units) {
+            if self.lanes[idx].is_candidate(tail, self.share, saved / units) {
                 *wait = Some(claim);
             }
         }

@@ -10,6 +10,8 @@ use super::desk::Opinion;
 const LATENCY: f64 = 0.5;
 const STRUCTURE: f64 = 0.2;
 const ERROR: f64 = 0.15;
+/// Part of the budget for errors, over what they were of late: they come in bursts.
+const ERROR_ROOM: f64 = 1.5;
 const BASELINE: f64 = 0.15;
 const BASELINE_MIN: f64 = 0.02;
 /// Weight of one trace in the running shares: a memory of a few thousand.
@@ -50,7 +52,7 @@ impl Shares {
 
     /// Weights under a budget of this share of all traces. They add up to 1.
     pub(super) fn weights(&self, share: f64) -> Weights {
-        let error = ERROR.min(self.errors / share.max(1e-9));
+        let error = ERROR.min(ERROR_ROOM * self.errors / share.max(1e-9));
         let over = (share / self.anomalies.max(1e-9) - 1.0).clamp(0.0, 1.0);
         let chance = (BASELINE * over).max(BASELINE_MIN);
         let rest = 1.0 - error - chance;

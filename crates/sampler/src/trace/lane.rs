@@ -116,11 +116,11 @@ impl Lane {
         self.weight * share * self.allotment.g(self.weight * pace + SAVINGS_MIN)
     }
 
-    /// Whether a tail may wait for budget: it is near the threshold, or there are savings and nobody
-    /// else to spend them on.
-    pub(super) fn is_candidate(&self, tail: Tail, share: f64, units: f64) -> bool {
+    /// Whether a tail may wait for budget: it is near the threshold, or there are savings, for so many
+    /// traces, and too few to spend them on.
+    pub(super) fn is_candidate(&self, tail: Tail, share: f64, n_saved: f64) -> bool {
         f64::from(tail.drawn) <= CANDIDATE_FACTOR * self.weight * share
-            || (self.waiting.len() as f64) * units < self.allotment.credit()
+            || (self.weight > 0.0 && (self.waiting.len() as f64) < n_saved)
     }
 
     pub(super) fn calibration_ks(&self) -> f64 {
