@@ -50,6 +50,8 @@ pub(super) struct Opinion {
     pub(super) probability: f64,
     /// What the chance is about.
     pub(super) stratum: Claim,
+    /// A keep by policy: as long as there is budget, nothing else is asked.
+    pub(super) policy: Option<Keep>,
 }
 
 /// A trace as the desk sees it.
@@ -164,6 +166,14 @@ impl Desk {
         let accrued = self.ledger.see(case.cost, case.tenant, case.now);
         self.pace.count(accrued.units, case.now);
         self.accrue(accrued);
+        if let Some(keep) = opinion.policy
+            && self.ledger.pay(case.cost, case.tenant, case.now)
+        {
+            self.learn(opinion, case);
+            self.spend_for_policy(case.cost);
+            self.counters.n_kept += 1;
+            return Verdict::Keep(keep);
+        }
         // Who waits comes first, so that no trace is settled before its own verdict is out.
         self.pay_debts(case.now, settled);
         self.promote(case.now, settled);
@@ -544,6 +554,15 @@ impl Desk {
             let keep = Keep { threshold: 0, erase_threshold: true, ..self.kept_by_chance(&held) };
             self.settle(slot, Some(keep), settled);
         }
+    }
+
+    /// A keep by policy is nobody's in particular: lanes and chance bear it by their weights.
+    fn spend_for_policy(&mut self, cost: Cost) {
+        let units = self.units(cost);
+        for lane in &mut self.lanes {
+            lane.allotment.spent += lane.weight * units;
+        }
+        self.chance.spent += self.chance_weight * units;
     }
 
     fn kept_by_content(&mut self, idx: usize, claim: Claim, tail: f64, cost: Cost) -> Keep {

@@ -1,5 +1,6 @@
 //! The trace sampler: one front for every algorithm.
 
+use rustc_hash::FxHashSet;
 use spanwise_model::{ClosedTrace, Timestamp};
 
 use super::config::{Algorithm, Config};
@@ -7,10 +8,12 @@ use super::desk::{Case, Counters, Desk, Opinion};
 use super::hybrid::Shares;
 use super::las_casas::LasCasas;
 use super::ledger::{Cost, Ledger};
+use super::policy::{Payment, PolicyKeep, Ruling};
 use super::reserve::N_LANES;
 use super::samplehst::SampleHst;
 use super::signals::{self, Structure};
-use super::verdict::{Claim, Settled, Verdict};
+use super::threshold;
+use super::verdict::{Claim, Keep, Reason, Settled, Ticket, Verdict};
 use super::words::Words;
 use crate::error::Error;
 use crate::evidence::CloseScores;
@@ -64,6 +67,8 @@ pub struct TraceSampler {
     las_casas: LasCasas,
     shares: Shares,
     n_known: u64,
+    /// Who waits and is to be kept without a threshold; no more than may wait.
+    erased: FxHashSet<Ticket>,
 }
 
 impl TraceSampler {
@@ -85,6 +90,7 @@ impl TraceSampler {
             las_casas: LasCasas::new(),
             shares: Shares::default(),
             n_known: 0,
+            erased: FxHashSet::default(),
         })
     }
 
@@ -104,27 +110,94 @@ impl TraceSampler {
         now: Timestamp,
         settled: &mut Vec<Settled>,
     ) -> Verdict {
+        self.judge_first(subject, None, now, settled)
+    }
+
+    /// As [`TraceSampler::judge`], for a trace that policies have ruled on. What is dropped and what is
+    /// kept exempt is not seen as far as the budget goes, and the former is not learnt either. A keep
+    /// that the budget does not pay for goes on like any other trace.
+    pub fn judge_ruled(
+        &mut self,
+        subject: &Subject<'_>,
+        ruling: Ruling,
+        now: Timestamp,
+        settled: &mut Vec<Settled>,
+    ) -> Verdict {
+        let (verdict, is_erased) = match ruling {
+            Ruling::Drop { .. } => (Verdict::Drop, false),
+            Ruling::Pass { erase_threshold } => {
+                (self.judge_first(subject, None, now, settled), erase_threshold)
+            }
+            Ruling::Keep(keep) if keep.payment == Payment::Exempt => {
+                self.learn(subject, now);
+                (Verdict::Keep(by_policy(keep)), false)
+            }
+            Ruling::Keep(keep) => {
+                let verdict = self.judge_first(subject, Some(by_policy(keep)), now, settled);
+                // A vote by chance that went unpaid has spoilt the chance that came after it.
+                (verdict, keep.erase_threshold || keep.threshold > 0)
+            }
+        };
+        match verdict {
+            Verdict::Keep(keep) if is_erased && keep.reason != Reason::Policy => {
+                Verdict::Keep(Keep { threshold: 0, erase_threshold: true, ..keep })
+            }
+            Verdict::Hold(ticket) if is_erased => {
+                self.erased.insert(ticket);
+                verdict
+            }
+            _ => verdict,
+        }
+    }
+
+    /// Whoever waits with a chance of unknown odds is kept without a threshold.
+    fn erase_settled(&mut self, settled: &mut [Settled]) {
+        if self.erased.is_empty() {
+            return;
+        }
+        for Settled { ticket, keep } in settled {
+            if self.erased.remove(ticket)
+                && let Some(keep) = keep
+            {
+                (keep.threshold, keep.erase_threshold) = (0, true);
+            }
+        }
+    }
+
+    fn judge_first(
+        &mut self,
+        subject: &Subject<'_>,
+        policy: Option<Keep>,
+        now: Timestamp,
+        settled: &mut Vec<Settled>,
+    ) -> Verdict {
         let case = case(subject, now);
-        let mut opinion = self.opinion(subject, &case);
+        let mut opinion = Opinion { policy, ..self.opinion(subject, &case) };
         let learned = opinion;
         if self.n_known < N_UNKNOWN {
             self.desk.learn(&opinion, &case);
             opinion.claims = [None; N_LANES];
             opinion.probability = self.desk.share;
         }
+        let n_before = settled.len();
         let verdict = self.desk.judge(&opinion, &case, settled);
+        self.erase_settled(&mut settled[n_before..]);
         self.end(subject, &learned);
         verdict
     }
 
     /// Lets time pass where no traces do: settles what has waited too long. Once a second is plenty.
     pub fn tick(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        let n_before = settled.len();
         self.desk.advance(now, settled);
+        self.erase_settled(&mut settled[n_before..]);
     }
 
     /// Settles everything that waits: what the budget still allows is kept, best first.
     pub fn drain(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        let n_before = settled.len();
         self.desk.drain(now, settled);
+        self.erase_settled(&mut settled[n_before..]);
         assert_eq!(self.desk.n_held(), 0, "traces are held after drain");
     }
 
@@ -142,8 +215,12 @@ impl TraceSampler {
 
     fn opinion(&mut self, subject: &Subject<'_>, case: &Case) -> Opinion {
         let Subject { trace, scores, .. } = *subject;
-        let mut opinion =
-            Opinion { claims: [None; N_LANES], probability: 0.0, stratum: Claim::NONE };
+        let mut opinion = Opinion {
+            claims: [None; N_LANES],
+            probability: 0.0,
+            stratum: Claim::NONE,
+            policy: None,
+        };
         match self.config.algorithm {
             Algorithm::Hybrid => {
                 self.words.read(trace);
@@ -218,6 +295,16 @@ impl TraceSampler {
             lane.weight = weight;
         }
         self.desk.chance_weight = chance;
+    }
+}
+
+fn by_policy(keep: PolicyKeep) -> Keep {
+    Keep {
+        reason: Reason::Policy,
+        claim: Claim { source: u64::from(keep.policy), ..Claim::NONE },
+        tail: threshold::probability(keep.threshold),
+        threshold: keep.threshold,
+        erase_threshold: keep.erase_threshold,
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Reason {
     Cluster,
     /// By chance: it stands for others like it.
     Probability,
+    /// A policy voted for it; [`Claim::source`] is its position in the list.
+    Policy,
 }
 
 /// A number that stands for a trace in one respect, and what it comes from.
@@ -78,6 +80,7 @@ impl Reason {
             Self::Error => "error",
             Self::Cluster => "cluster",
             Self::Probability => "probability",
+            Self::Policy => "policy",
         }
     }
 }

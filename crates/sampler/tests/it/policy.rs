@@ -13,6 +13,10 @@ use spanwise_sampler::trace::policy::{
     Payment, Policy, PolicyKeep, PolicySet, Rest, Rule, Ruling, StateMember, Statuses, Test,
     Values,
 };
+use spanwise_sampler::trace::{
+    Algorithm, Balance, Bound, Budget, Config, Keep, Ledger, Reason, Settled, Subject,
+    TraceSampler, Verdict,
+};
 
 /// Half of 2^56.
 const HALF: u64 = 1 << 55;
@@ -365,6 +369,82 @@ fn names_numbers_and_nesting_are_bounded() {
     let values: Vec<String> = (0..10_001).map(|i| i.to_string()).collect();
     let member = StateMember::new("k", values.iter().map(String::as_str));
     refused(vec![policy("v", Rule::TraceState(member))], Error::TooManyValues);
+}
+
+/// Judges `n` traces by a ruling, at a budget of a tenth of the traces.
+fn ruled(n: u64, ruling: impl Fn(u64) -> Ruling) -> (Vec<Option<Keep>>, Balance) {
+    let ledger = Ledger::new(Bound::whole(Budget::share(0.1))).unwrap();
+    let config = Config { algorithm: Algorithm::Uniform, ..Config::default() };
+    let mut sampler = TraceSampler::new(config, ledger.clone()).unwrap();
+    let mut settled = Vec::new();
+    let mut keeps = vec![None; n as usize];
+    let mut held = BTreeMap::new();
+    let closed = trace(&[(100, 200)], StatusCode::Unset);
+    for i in 0..n {
+        // A randomness that goes through all values evenly.
+        let randomness = Some(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8);
+        let subject = Subject { trace: &closed, scores: &[], randomness, tenant: 0 };
+        let now = Timestamp::from_millis(1_000 + i);
+        match sampler.judge_ruled(&subject, ruling(i), now, &mut settled) {
+            Verdict::Keep(keep) => keeps[i as usize] = Some(keep),
+            Verdict::Hold(ticket) => drop(held.insert(ticket, i)),
+            Verdict::Drop => {}
+        }
+    }
+    sampler.drain(Timestamp::from_millis(1_000 + n), &mut settled);
+    for Settled { ticket, keep } in settled {
+        keeps[held[&ticket] as usize] = keep;
+    }
+    (keeps, ledger.balance(Timestamp::from_millis(1_000 + n)))
+}
+
+const PASS: Ruling = Ruling::Pass { erase_threshold: false };
+
+#[test]
+fn counted_keeps_are_paid_first_and_the_bound_holds() {
+    // Every 20th trace is wanted: half of the budget.
+    let wanted = |i: u64| i >= 100 && i.is_multiple_of(20);
+    let (keeps, balance) = ruled(4_000, |i| if wanted(i) { kept(3, 0, false) } else { PASS });
+    assert!(balance.kept as f64 <= balance.allowed && balance.seen == 4_000, "{balance:?}");
+    assert!(balance.kept >= 390, "{balance:?}");
+    for i in (0..4_000).filter(|&i| wanted(i)) {
+        let keep = keeps[i as usize].unwrap_or_else(|| panic!("{i} is not kept"));
+        assert_eq!((keep.reason, keep.claim.source, keep.threshold), (Reason::Policy, 3, 0));
+    }
+}
+
+#[test]
+fn more_keeps_than_the_budget_pays_for_go_on_to_the_sampler() {
+    let (keeps, balance) = ruled(4_000, |_| kept(0, HALF, false));
+    assert!(balance.kept as f64 <= balance.allowed, "{balance:?}");
+    assert!((390..=400).contains(&balance.kept), "{balance:?}");
+    let others = keeps.iter().flatten().filter(|keep| keep.reason != Reason::Policy);
+    assert!(others.clone().all(|keep| keep.erase_threshold && keep.threshold == 0));
+}
+
+#[test]
+fn exempt_keeps_and_drops_leave_the_budget_alone() {
+    let exempt =
+        PolicyKeep { policy: 1, payment: Payment::Exempt, threshold: 0, erase_threshold: false };
+    let (keeps, balance) = ruled(3_000, |i| match i % 3 {
+        0 => Ruling::Keep(exempt),
+        1 => Ruling::Drop { policy: Some(2) },
+        _ => PASS,
+    });
+    assert_eq!(balance.seen, 1_000);
+    assert!((90..=100).contains(&balance.kept), "{balance:?}");
+    assert!((0..3_000).step_by(3).all(|i| keeps[i].is_some()));
+    assert!((1..3_000).step_by(3).all(|i| keeps[i].is_none()));
+}
+
+#[test]
+fn whom_chance_spared_is_kept_without_a_threshold_also_after_a_wait() {
+    let (keeps, _) = ruled(3_000, |i| Ruling::Pass { erase_threshold: i.is_multiple_of(2) });
+    let keeps: Vec<(usize, Keep)> =
+        keeps.into_iter().enumerate().filter_map(|(i, keep)| Some((i, keep?))).collect();
+    assert!(keeps.len() > 250);
+    assert!(keeps.iter().filter(|(i, _)| i % 2 == 0).all(|(_, keep)| keep.erase_threshold));
+    assert!(keeps.iter().any(|(i, keep)| i % 2 == 1 && keep.threshold > 0));
 }
 
 fn any_rule() -> impl Strategy<Value = Rule> {
