@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub mod archive;
 pub mod bench;
 pub mod config;
+pub mod convert;
 pub mod decisions;
 pub mod demo;
 pub mod eval;
@@ -240,6 +241,18 @@ pub enum ConfigCommand {
     Check {
         /// The file.
         file: PathBuf,
+    },
+    /// Print the settings for a Collector's configuration with a `tail_sampling` processor; exit 1 if
+    /// something in it cannot be mapped.
+    #[command(
+        after_help = "Examples:\n  spanwise config convert collector.yaml > spanwise.yaml\n  spanwise config convert collector.yaml --processor tail_sampling/errors"
+    )]
+    Convert {
+        /// The Collector's configuration file.
+        file: PathBuf,
+        /// Which processor, where there are several.
+        #[arg(long)]
+        processor: Option<String>,
     },
     /// Print the settings in force, with defaults filled in.
     Show {

@@ -7,6 +7,7 @@
 pub mod built;
 pub mod load;
 pub mod raw;
+pub mod tail_sampling;
 pub mod yaml;
 
 pub use built::{Config, Forward, ForwardProtocol, Listen};

@@ -1,4 +1,4 @@
-//! `config check` and `config show`.
+//! `config check`, `config convert` and `config show`.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use spanwise_model::Severity;
 
 use super::output::Output;
-use super::{ConfigCommand, Format};
+use super::{ConfigCommand, Format, convert};
 use crate::config::{built, load, raw::RawConfig, yaml};
 use crate::exit::{Exit, NEGATIVE, OK};
 
@@ -14,6 +14,9 @@ use crate::exit::{Exit, NEGATIVE, OK};
 pub fn run(command: &ConfigCommand, output: &Output) -> Result<Exit> {
     match command {
         ConfigCommand::Check { file } => check(file, output),
+        ConfigCommand::Convert { file, processor } => {
+            convert::run(file, processor.as_deref(), output)
+        }
         ConfigCommand::Show { file } => show(file.as_deref(), output),
     }
 }

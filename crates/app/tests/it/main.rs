@@ -9,6 +9,11 @@ mod forward;
 mod forward_tls;
 mod hostile;
 mod incident;
+mod policy_oracle;
 mod sdk;
 mod split;
 mod support;
+mod tail_sampling;
+
+// The oracle of the fuzz target finds it in the same place.
+use spanwise::config;

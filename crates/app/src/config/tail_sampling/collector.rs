@@ -1,0 +1,152 @@
+//! The `tail_sampling` processors of a Collector's configuration file.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use spanwise_model::{Problem, Severity};
+
+use super::super::yaml;
+use super::RawPolicy;
+
+/// A `tail_sampling` processor as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTailSampling {
+    /// A trace closes when its root has ended, or by idle time or age.
+    pub decision_wait: Option<IgnoredAny>,
+    /// As above.
+    pub decision_wait_after_root_received: Option<IgnoredAny>,
+    /// Open traces are bounded in bytes.
+    pub num_traces: Option<IgnoredAny>,
+    /// What is full closes early, with a verdict, or refuses.
+    pub block_on_overflow: bool,
+    /// Tables grow by themselves.
+    pub expected_new_traces_per_sec: Option<IgnoredAny>,
+    /// The policies.
+    pub policies: Vec<RawPolicy>,
+    /// Verdicts are always remembered.
+    pub decision_cache: Option<IgnoredAny>,
+    /// Open traces lie in the log of `data_dir`.
+    pub tail_storage: Option<IgnoredAny>,
+    /// Ask no further policy once one votes for a trace.
+    pub sample_on_first_match: bool,
+    /// `trace-complete`; `span-ingest` has no counterpart.
+    pub sampling_strategy: Option<String>,
+    /// Open traces are judged at the end, always.
+    pub drop_pending_traces_on_shutdown: bool,
+    /// Traces have a largest number of spans instead.
+    pub maximum_trace_size_bytes: u64,
+    /// Work is shared by itself.
+    pub num_shards: Option<IgnoredAny>,
+}
+
+/// A processor that was found.
+#[derive(Debug)]
+pub struct Processor {
+    /// Its name, such as `tail_sampling/errors`.
+    pub name: String,
+    /// Where it stands, as a path into the file.
+    pub path: String,
+    /// What it says.
+    pub raw: RawTailSampling,
+}
+
+/// Parses a Collector's configuration and finds its `tail_sampling` processors. Everything else in it
+/// is passed over. The error is rendered for a person.
+pub fn find(text: &str, file: &str) -> Result<Vec<Processor>, String> {
+    let raw: RawCollector = yaml::parse(text, file)?;
+    Ok(raw.processors.0)
+}
+
+impl Processor {
+    /// What of the processor beside its policies cannot be said here, or goes without saying.
+    pub fn problems(&self) -> Vec<Problem> {
+        let raw = &self.raw;
+        let mut problems = Vec::new();
+        let mut say = |severity, key: &str, message: &str, fix: &str| {
+            problems.push(Problem {
+                path: format!("{}.{key}", self.path),
+                code: "P003",
+                severity,
+                message: message.to_owned(),
+                fix: fix.to_owned(),
+            });
+        };
+        match raw.sampling_strategy.as_deref() {
+            None | Some("trace-complete") => {}
+            Some(other) => {
+                let message = format!("`{other}` judges traces before they are complete");
+                let fix =
+                    "write trace-complete, or remove it: a trace is judged a second after its root";
+                say(Severity::Error, "sampling_strategy", &message, fix);
+            }
+        }
+        if raw.policies.is_empty() {
+            say(Severity::Error, "policies", "there are no policies", "add `policies:`");
+        }
+        if raw.maximum_trace_size_bytes > 0 {
+            let message = "large traces are not dropped: they are judged like others, without the \
+                           spans beyond a cap";
+            let fix = "add a `drop` policy with a `span_count`";
+            say(Severity::Warning, "maximum_trace_size_bytes", message, fix);
+        }
+        if raw.drop_pending_traces_on_shutdown {
+            let message = "open traces are judged at the end, not dropped";
+            say(Severity::Warning, "drop_pending_traces_on_shutdown", message, "remove it");
+        }
+        if raw.block_on_overflow {
+            let message = "where memory runs short, the oldest open traces are judged early and \
+                           senders are told to come again";
+            say(Severity::Warning, "block_on_overflow", message, "set `memory_limit:`");
+        }
+        if raw.tail_storage.is_some() {
+            let message = "open traces lie in the log of the data directory";
+            say(Severity::Warning, "tail_storage", message, "set `data_dir:`");
+        }
+        problems
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawCollector {
+    processors: Processors,
+}
+
+#[derive(Debug, Default)]
+struct Processors(Vec<Processor>);
+
+impl<'de> Deserialize<'de> for Processors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ProcessorsVisitor)
+    }
+}
+
+struct ProcessorsVisitor;
+
+impl<'de> Visitor<'de> for ProcessorsVisitor {
+    type Value = Processors;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping of processors")
+    }
+
+    fn visit_unit<E>(self) -> Result<Processors, E> {
+        Ok(Processors::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Processors, A::Error> {
+        let mut found = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name.split('/').next() == Some("tail_sampling") {
+                let raw = map.next_value::<Option<RawTailSampling>>()?.unwrap_or_default();
+                let path = format!("processors.{name}");
+                found.push(Processor { name, path, raw });
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Processors(found))
+    }
+}
