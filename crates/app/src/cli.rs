@@ -66,8 +66,8 @@ pub enum Format {
 impl Global {
     /// The last format that was given.
     pub fn format(&self) -> Format {
-        let formats = self.output.iter().filter_map(|word| Format::from_str(word, false).ok());
-        formats.last().unwrap_or(Format::Text)
+        let mut formats = self.output.iter().filter_map(|word| Format::from_str(word, false).ok());
+        formats.next_back().unwrap_or(Format::Text)
     }
 
     /// The last word that is no format.

@@ -220,7 +220,16 @@ impl Metrics {
     pub fn register() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("spanwise");
-        let r = &mut registry;
+        metrics.register_receiving(&mut registry);
+        metrics.register_sampling(&mut registry);
+        metrics.register_deciding(&mut registry);
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "What runs", Info::new(version));
+        (metrics, registry)
+    }
+
+    fn register_receiving(&self, r: &mut Registry) {
+        let metrics = self;
         r.register("receiver_spans", "Spans received", metrics.receiver_spans.clone());
         r.register("receiver_requests", "Requests", metrics.receiver_requests.clone());
         r.register(
@@ -244,6 +253,10 @@ impl Metrics {
             "1 while work is refused for lack of room",
             metrics.shedding.clone(),
         );
+    }
+
+    fn register_sampling(&self, r: &mut Registry) {
+        let metrics = self;
         r.register("sampler_kept", "Spans kept", metrics.sampler_kept.clone());
         r.register("sampler_score", "Scores of kept spans", metrics.sampler_score.clone());
         r.register(
@@ -291,6 +304,10 @@ impl Metrics {
         r.register("assembler_open_traces", "Traces in the window", metrics.open_traces.clone());
         r.register("assembler_open_bytes", "Bytes in the window", metrics.open_bytes.clone());
         r.register("traces_dropped", "Traces closed out of turn", metrics.traces_dropped.clone());
+    }
+
+    fn register_deciding(&self, r: &mut Registry) {
+        let metrics = self;
         r.register(
             "rule_evaluations",
             "Rules whose condition held, by result",
@@ -304,9 +321,6 @@ impl Metrics {
             Unit::Seconds,
             metrics.orchestrator_seconds.clone(),
         );
-        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        r.register("build", "What runs", Info::new(version));
-        (metrics, registry)
     }
 
     /// Counts kept spans of a call site. Beyond 10,000 of them in the life of a process, which

@@ -113,7 +113,6 @@ fn options(args: &CompressArgs) -> Result<Options> {
         keep_verbatim: args.keep_verbatim.as_deref().map_or(Ok(KeepVerbatim::Nothing), kept)?,
         verbatim_share: args.verbatim_share,
         beta: args.beta,
-        ..Options::default()
     })
 }
 

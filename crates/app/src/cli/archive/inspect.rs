@@ -43,7 +43,7 @@ struct Section {
 /// Prints header, sections and the file's own score.
 pub(super) fn run(args: &InspectArgs, output: &Output) -> Result<Exit> {
     let archive = open(&args.file)?;
-    let report = report(&archive.info(), archive.fidelity()?);
+    let report = report(&archive.info(), archive.fidelity()?.as_ref());
     output.result(&report, render)?;
     Ok(OK)
 }
@@ -56,7 +56,7 @@ fn hex(id: &[u8]) -> String {
     })
 }
 
-fn report(info: &Info, fidelity: Option<Fidelity>) -> Report {
+fn report(info: &Info, fidelity: Option<&Fidelity>) -> Report {
     let header = info.header;
     let section = |section: &spanwise_archive::SectionInfo| Section {
         name: section.tag.to_string(),
@@ -82,7 +82,7 @@ fn report(info: &Info, fidelity: Option<Fidelity>) -> Report {
         bytes_per_span: info.n_bytes as f64 / header.n_spans.max(1) as f64,
         holds_real_data: !is_model || has_verbatim,
         sections,
-        fidelity: fidelity.map(Figures),
+        fidelity: fidelity.copied().map(Figures),
     }
 }
 

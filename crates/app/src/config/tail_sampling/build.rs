@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use spanwise_analyzer::words::nearest;
 use spanwise_model::{Problem, Severity, StatusCode};
 use spanwise_sampler::trace::policy::{
     Action, Attribute, Chance, Composite, Error, Latency, Limiter, Part, Payment, Policy,
     PolicySet, Rest, Rule, StateMember, Test, Values,
 };
 
-use super::super::yaml::nearest;
 use super::{
     RawAllocation, RawBoolean, RawComposite, RawLatency, RawNumeric, RawPolicy, RawProbabilistic,
     RawSpanCount, RawStatus, RawString, RawTraceState,
 };
+use spanwise_analyzer::words::nearest;
 
 /// Types that are read.
 const TYPES: [&str; 17] = [
