@@ -13,7 +13,6 @@ use super::{
     RawAllocation, RawBoolean, RawComposite, RawLatency, RawNumeric, RawPolicy, RawProbabilistic,
     RawSpanCount, RawStatus, RawString, RawTraceState,
 };
-use spanwise_analyzer::words::nearest;
 
 /// Types that are read.
 const TYPES: [&str; 17] = [
