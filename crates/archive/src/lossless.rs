@@ -50,6 +50,9 @@ struct Broken(&'static str);
 struct State {
     model: Model,
     texts: text::Texts,
+    /// Entries of all lists of the dictionary so far, and how many there may be.
+    n_listed: usize,
+    n_listed_max: usize,
     edges: FxHashMap<u32, times::Edge>,
     ends: FxHashMap<u32, times::Ends>,
     by_node: FxHashMap<u32, Placed>,
@@ -130,11 +133,14 @@ impl Trace {
 }
 
 impl State {
-    /// `n_buckets_log2` sizes the model, `text_limit` bounds the bytes of all strings.
-    fn new(n_buckets_log2: u32, text_limit: usize) -> Self {
+    /// `n_buckets_log2` sizes the model; the others bound the bytes of all strings and the entries of
+    /// all lists.
+    fn new(n_buckets_log2: u32, text_limit: usize, n_listed_max: usize) -> Self {
         Self {
             model: Model::new(n_buckets_log2),
             texts: text::Texts::new(text_limit),
+            n_listed: 0,
+            n_listed_max,
             edges: FxHashMap::default(),
             ends: FxHashMap::default(),
             by_node: FxHashMap::default(),

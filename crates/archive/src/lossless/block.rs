@@ -16,6 +16,9 @@ const NEAR: u8 = 1;
 /// Strings of a block may be this many times larger than the block, and this much besides.
 const TEXT_EXPANSION: usize = 1024;
 const TEXT_FREE: usize = 1 << 20;
+/// Entries of a block's lists may be this many times its bytes, and this many besides.
+const LIST_EXPANSION: usize = 64;
+const LIST_FREE: usize = 1 << 16;
 /// Spans of a block without ids may be this many times its bytes.
 const SPAN_EXPANSION: u64 = 1 << 12;
 /// Buckets of the model of a large block, and of the smallest, as powers of two.

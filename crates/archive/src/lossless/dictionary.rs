@@ -5,10 +5,6 @@ use super::wire::Kind;
 use super::{Broken, State};
 use crate::entropy::{Coder, hash};
 
-/// Most entries of each list, whatever the file says.
-const N_MAX: u64 = 1 << 21;
-/// Most tokens of all layouts together.
-const N_LAYOUT_TOKENS_MAX: usize = 1 << 22;
 /// Kinds of text; those of columns follow.
 const TEXT_RESOURCE: u32 = 0;
 const TEXT_SCOPE: u32 = 1;
@@ -184,6 +180,7 @@ impl State {
             if !is_field || !has_values || !fits || n_low > 256 {
                 return Err(Broken("a token makes no sense"));
             }
+            self.list(n_low)?;
             if C::READS {
                 let key = self.texts.get(key).to_vec();
                 let (field, arg) = (field as u32, arg as u32);
@@ -214,14 +211,10 @@ impl State {
     }
 
     fn layouts<C: Coder>(&mut self, coder: &mut C, d: &mut Dictionary) -> Result<(), Broken> {
-        let mut n_all = 0;
         for i in 0..self.length(coder, 0x20, d.layouts.len())? {
             let n = d.layouts.get(i).map_or(0, Vec::len);
-            let n = self.count(coder, 0x21, n as u64)? as usize;
-            n_all += n;
-            if n_all > N_LAYOUT_TOKENS_MAX {
-                return Err(Broken("layouts have too many tokens"));
-            }
+            let n = self.count(coder, 0x21, n as u64)?;
+            let n = self.list(n)?;
             let (mut last, mut before) = (0, 0);
             let mut layout = Vec::new();
             for k in 0..n {
@@ -264,8 +257,9 @@ impl State {
             if n == 0 || n > d.layouts.len() as u64 {
                 return Err(Broken("a node has an impossible number of layouts"));
             }
+            let n = self.list(n)?;
             let mut last = 0;
-            for k in 0..n as usize {
+            for k in 0..n {
                 let layout = given.layouts.get(k).copied().unwrap_or(0);
                 let delta = i64::from(layout) - last;
                 let (delta, _) = self.model.signed(coder, &[0x35], (0x750, 3), delta);
@@ -302,9 +296,19 @@ impl State {
 
     /// The length of a list.
     fn length<C: Coder>(&mut self, coder: &mut C, context: u32, n: usize) -> Result<usize, Broken> {
-        match self.count(coder, hash(0x50, context), n as u64)? {
-            n if n <= N_MAX => Ok(n as usize),
-            _ => Err(Broken("a list is too long")),
+        let n = self.count(coder, hash(0x50, context), n as u64)?;
+        self.list(n)
+    }
+
+    /// Grants a list `n` more entries.
+    fn list(&mut self, n: u64) -> Result<usize, Broken> {
+        let left = self.n_listed_max - self.n_listed;
+        match usize::try_from(n) {
+            Ok(n) if n <= left => {
+                self.n_listed += n;
+                Ok(n)
+            }
+            _ => Err(Broken("a list is longer than the block allows")),
         }
     }
 

@@ -33,16 +33,16 @@ fn fixed32(field: u32, value: u32) -> Vec<u8> {
     out
 }
 
+fn concat(parts: impl AsRef<[Vec<u8>]>) -> Vec<u8> {
+    parts.as_ref().concat()
+}
+
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
     }
     out.push(value as u8);
-}
-
-fn concat(parts: Vec<Vec<u8>>) -> Vec<u8> {
-    parts.concat()
 }
 
 /// An `AnyValue`: each type, nested ones, none, and a float of any bits.
@@ -57,15 +57,14 @@ fn any_value() -> impl Strategy<Value = Vec<u8>> {
         (0..100_000_u32).prop_map(|cents| fixed64(4, (f64::from(cents) / 100.0).to_bits())),
         vec(any::<u8>(), 0..9).prop_map(|bytes| len(7, &bytes)),
         Just(Vec::new()),
-        Just(concat(vec![number(3, 1), number(3, 2)])),
+        Just(concat([number(3, 1), number(3, 2)])),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..3)
-                .prop_map(|all| len(5, &concat(all.iter().map(|v| len(1, v)).collect()))),
-            inner.prop_map(|value| {
-                len(6, &len(1, &concat(vec![len(1, b"inner"), len(2, &value)])))
-            }),
+                .prop_map(|all| len(5, &concat(all.iter().map(|v| len(1, v)).collect::<Vec<_>>()))),
+            inner
+                .prop_map(|value| { len(6, &len(1, &concat([len(1, b"inner"), len(2, &value)]))) }),
         ]
     })
 }
@@ -73,10 +72,10 @@ fn any_value() -> impl Strategy<Value = Vec<u8>> {
 fn attribute() -> impl Strategy<Value = Vec<u8>> {
     let key = prop_oneof![Just("http.route"), Just("user.id"), Just("size"), Just("")];
     let regular =
-        (key, any_value()).prop_map(|(key, v)| concat(vec![len(1, key.as_bytes()), len(2, &v)]));
+        (key, any_value()).prop_map(|(key, v)| concat([len(1, key.as_bytes()), len(2, &v)]));
     prop_oneof![
         9 => regular,
-        1 => any_value().prop_map(|value| concat(vec![len(2, &value), len(1, b"turned")])),
+        1 => any_value().prop_map(|value| concat([len(2, &value), len(1, b"turned")])),
         1 => Just(len(1, b"no value")),
         1 => vec(any::<u8>(), 0..6),
     ]
@@ -125,7 +124,7 @@ fn extra() -> impl Strategy<Value = Vec<u8>> {
         2 => event().prop_map(|event| len(11, &event)),
         1 => link().prop_map(|link| len(13, &link)),
         1 => Just(len(15, &number(3, 2))),
-        1 => "[a-z ]{0,9}".prop_map(|m| len(15, &concat(vec![len(2, m.as_bytes()), number(3, 2)]))),
+        1 => "[a-z ]{0,9}".prop_map(|m| len(15, &concat([len(2, m.as_bytes()), number(3, 2)]))),
         1 => Just(len(3, b"vendor=1")),
         1 => any::<u32>().prop_map(|flags| fixed32(16, flags)),
         1 => (0..99_u64).prop_map(|n| number(10, n)),
@@ -177,7 +176,7 @@ fn resource_spans() -> impl Strategy<Value = Vec<u8>> {
     let service = prop_oneof![Just("a"), Just("b"), Just("")];
     (service, 0..3_u8, vec(scope_spans(), 0..3)).prop_map(|(service, pod, scopes)| {
         let attribute = |key: &str, value: &[u8]| {
-            len(1, &concat(vec![len(1, key.as_bytes()), len(2, &len(1, value))]))
+            len(1, &concat([len(1, key.as_bytes()), len(2, &len(1, value))]))
         };
         let mut resource = attribute("service.name", service.as_bytes());
         resource.extend(attribute("pod", &[b'0' + pod]));
@@ -189,5 +188,6 @@ fn resource_spans() -> impl Strategy<Value = Vec<u8>> {
 
 /// A request.
 pub(crate) fn request() -> impl Strategy<Value = Vec<u8>> {
-    vec(resource_spans(), 0..4).prop_map(|all| concat(all.iter().map(|r| len(1, r)).collect()))
+    vec(resource_spans(), 0..4)
+        .prop_map(|all| concat(all.iter().map(|r| len(1, r)).collect::<Vec<_>>()))
 }

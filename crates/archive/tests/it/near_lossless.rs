@@ -55,12 +55,12 @@ fn traces(requests: &[Bytes]) -> Vec<Vec<Kept>> {
             by_trace.entry(head.trace_id).or_default().push((number(id), number(parent), kept));
         }
     }
-    let mut traces: Vec<Vec<Kept>> = by_trace.into_values().map(preorder).collect();
+    let mut traces: Vec<Vec<Kept>> = by_trace.values().map(|spans| preorder(spans)).collect();
     traces.sort_by_key(|trace| trace[0].start);
     traces
 }
 
-fn preorder(spans: Vec<(u64, u64, Kept)>) -> Vec<Kept> {
+fn preorder(spans: &[(u64, u64, Kept)]) -> Vec<Kept> {
     let mut out: Vec<Kept> = Vec::new();
     let mut open = vec![(0, None)];
     while let Some((parent, above)) = open.pop() {

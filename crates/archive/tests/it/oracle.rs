@@ -47,10 +47,11 @@ fn open(message: &[u8], inner: u64) -> Option<(Vec<&[u8]>, Vec<u8>)> {
     Some((inside, envelope))
 }
 
-/// All spans of requests, sorted; and all (resource, scope) envelopes in which none stands.
-pub(crate) fn messages(
-    requests: &[Bytes],
-) -> Option<(Vec<Message>, Vec<(Vec<u8>, Option<Vec<u8>>)>)> {
+/// Resource and scope envelopes in which no span stands.
+pub(crate) type Empty = (Vec<u8>, Option<Vec<u8>>);
+
+/// All spans of requests, sorted; and all envelopes in which none stands.
+pub(crate) fn messages(requests: &[Bytes]) -> Option<(Vec<Message>, Vec<Empty>)> {
     let (mut spans, mut empty) = (Vec::new(), Vec::new());
     for request in requests {
         for message in open(request, 1)?.0 {
@@ -122,8 +123,7 @@ pub(crate) fn check_open(bytes: &[u8]) -> bool {
         let Ok(archive) = Archive::open(Bytes::copy_from_slice(file), &tight()) else {
             return false;
         };
-        let _ = archive.info();
-        let _ = archive.fidelity();
+        drop((archive.info(), archive.fidelity()));
         let result = archive.generate(&mut |request| {
             n_bytes += request.len() as u64;
             Ok(())

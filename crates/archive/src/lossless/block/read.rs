@@ -4,7 +4,10 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::{EXACT, Ids, Maker, NEAR, SPAN_EXPANSION, TEXT_EXPANSION, TEXT_FREE, ids, model_log2};
+use super::{
+    EXACT, Ids, LIST_EXPANSION, LIST_FREE, Maker, NEAR, SPAN_EXPANSION, TEXT_EXPANSION, TEXT_FREE,
+    ids, model_log2,
+};
 use crate::container::Tag;
 use crate::entropy::Decoder;
 use crate::error::Error;
@@ -111,7 +114,8 @@ fn content(
 ) -> Result<(), Failure> {
     let mut front = front(block, limits)?;
     let text_limit = block.bytes.len().saturating_mul(TEXT_EXPANSION).saturating_add(TEXT_FREE);
-    let mut state = State::new(front.log2, text_limit);
+    let list_limit = block.bytes.len().saturating_mul(LIST_EXPANSION).saturating_add(LIST_FREE);
+    let mut state = State::new(front.log2, text_limit, list_limit);
     let is_near = matches!(front.ids, Ids::Makes(_));
     state.grids = is_near.then(Grids::new);
     let mut decoder = Decoder::new(front.content);

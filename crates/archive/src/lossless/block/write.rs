@@ -1,6 +1,7 @@
 //! Writes a block.
 
 use super::{EXACT, Ids, NEAR, TEXT_EXPANSION, TEXT_FREE, model_log2};
+use super::{LIST_EXPANSION, LIST_FREE};
 use crate::entropy::{Coder as _, Encoder};
 use crate::error::Error;
 use crate::lossless::builder::{Built, build};
@@ -29,7 +30,7 @@ pub(in crate::lossless) fn write(
 ) -> Result<Written, Error> {
     let n_spans = traces.iter().map(Vec::len).sum();
     let log2 = model_log2(n_spans);
-    let mut state = State::new(log2, usize::MAX);
+    let mut state = State::new(log2, usize::MAX, usize::MAX);
     state.grids = is_near.then(Grids::new);
     let mut encoder = if is_near { Encoder::measuring() } else { Encoder::new() };
     let mut ids = Ids::Writes(ids::Writer::default());
@@ -51,9 +52,11 @@ pub(in crate::lossless) fn write(
         if is_near { ids.finish_counts(&mut bytes) } else { ids.finish(&mut bytes) }
     }
     bytes.extend_from_slice(&encoder.finish());
-    // What a reader grants to strings depends on the length of the block.
-    let n_min = state.texts.len().saturating_sub(TEXT_FREE).div_ceil(TEXT_EXPANSION);
-    bytes.resize(bytes.len().max(n_min), 0);
+    // What a reader grants to strings and lists depends on the length of the block.
+    let for_texts = state.texts.len().saturating_sub(TEXT_FREE).div_ceil(TEXT_EXPANSION);
+    let for_lists = state.n_listed.saturating_sub(LIST_FREE).div_ceil(LIST_EXPANSION);
+    let n_min = for_texts.max(for_lists).max(bytes.len());
+    bytes.resize(n_min, 0);
     Ok(Written { bytes, ideal_bits, errors })
 }
 
