@@ -41,6 +41,8 @@ pub(crate) struct SiteSampler {
     pub(crate) stats: Stats,
     versions: Versions,
     n_services: usize,
+    /// Call sites with a model, by service.
+    n_sites: Vec<u32>,
     eviction_hand: usize,
     family: Family,
     closed: Vec<CloseScores>,
@@ -72,6 +74,7 @@ impl SiteSampler {
             stats: Stats::default(),
             versions: Versions::default(),
             n_services: 0,
+            n_sites: Vec::new(),
             eviction_hand: 0,
             family: Family::default(),
             closed: Vec::new(),

@@ -18,6 +18,18 @@ impl SiteSampler {
         if let Some(site) = self.sites.get_mut(id.idx()).and_then(Option::take) {
             self.stats.n_models -= 1;
             self.stats.n_warm -= u64::from(!site.dur.is_cold());
+            self.leave(site.service);
+        }
+    }
+
+    /// A service has one call site less; with the last one go its pools, which no snapshot could
+    /// name any more.
+    fn leave(&mut self, service: ServiceId) {
+        let idx = service.0 as usize;
+        let Some(n_sites) = self.n_sites.get_mut(idx) else { return };
+        *n_sites = n_sites.saturating_sub(1);
+        if *n_sites == 0 && self.services.get_mut(idx).and_then(Option::take).is_some() {
+            self.n_services -= 1;
         }
     }
 
@@ -30,6 +42,13 @@ impl SiteSampler {
         }
         self.stats.n_models += 1;
         self.stats.n_warm += u64::from(!site.dur.is_cold());
+        if site.service != ServiceId::UNSET {
+            let idx = site.service.0 as usize;
+            if self.n_sites.len() <= idx {
+                self.n_sites.resize(idx + 1, 0);
+            }
+            self.n_sites[idx] += 1;
+        }
         self.sites[id.idx()] = Some(site);
     }
 
