@@ -19,12 +19,12 @@ fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
-    for i in 0..a.len() {
+    for (i, x) in a.iter().enumerate() {
         let mut row = vec![i + 1; b.len() + 1];
-        for j in 0..b.len() {
-            let changed = above[j] + usize::from(a[i] != b[j]);
+        for (j, y) in b.iter().enumerate() {
+            let changed = above[j] + usize::from(x != y);
             row[j + 1] = changed.min(row[j] + 1).min(above[j + 1] + 1);
-            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
                 row[j + 1] = row[j + 1].min(before[j - 1] + 1);
             }
         }

@@ -113,7 +113,7 @@ impl Parts<'_> {
         outlets: &Shutdown,
         ready: watch::Receiver<bool>,
     ) -> Result<()> {
-        let forward = self.forward(outlets)?;
+        let forward = self.forward(outlets);
         let epoch = self.clock.started_at().as_ns();
         let hub = Hub::new(HubConfig { epoch, ..HubConfig::default() });
         let in_flight = self.config.memory_limit / 100 * IN_FLIGHT_PERCENT;
@@ -142,7 +142,7 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn forward(&mut self, outlets: &Shutdown) -> Result<Forwarders> {
+    fn forward(&mut self, outlets: &Shutdown) -> Forwarders {
         let mut forwarders = Vec::new();
         for (idx, forward) in self.config.forward.iter().enumerate() {
             let protocol = match forward.protocol {
@@ -160,7 +160,7 @@ impl Parts<'_> {
             self.stages.push((OUTLETS, tokio::spawn(driver.run(outlets.clone()))));
             forwarders.push(Forwarder { exporter, stamp: forward.stamp });
         }
-        Ok(Forwarders(forwarders))
+        Forwarders(forwarders)
     }
 
     fn worker(

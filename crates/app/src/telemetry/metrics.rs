@@ -220,106 +220,97 @@ impl Metrics {
     pub fn register() -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("spanwise");
-        metrics.register_receiving(&mut registry);
-        metrics.register_sampling(&mut registry);
-        metrics.register_deciding(&mut registry);
+        metrics.register_edges(&mut registry);
+        metrics.register_stages(&mut registry);
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "What runs", Info::new(version));
         (metrics, registry)
     }
 
-    fn register_receiving(&self, r: &mut Registry) {
-        let metrics = self;
-        r.register("receiver_spans", "Spans received", metrics.receiver_spans.clone());
-        r.register("receiver_requests", "Requests", metrics.receiver_requests.clone());
+    /// What comes in and goes out.
+    fn register_edges(&self, r: &mut Registry) {
+        r.register("receiver_spans", "Spans received", self.receiver_spans.clone());
+        r.register("receiver_requests", "Requests", self.receiver_requests.clone());
         r.register(
             "receiver_connections",
             "Connections that ended badly",
-            metrics.receiver_connections.clone(),
+            self.receiver_connections.clone(),
         );
         r.register_with_unit(
             "receiver",
             "Request bytes received, before decompression",
             Unit::Bytes,
-            metrics.receiver_bytes.clone(),
+            self.receiver_bytes.clone(),
         );
         r.register(
             "receiver_in_flight_bytes",
             "Memory that requests in flight hold",
-            metrics.in_flight_bytes.clone(),
+            self.in_flight_bytes.clone(),
         );
-        r.register(
-            "shedding",
-            "1 while work is refused for lack of room",
-            metrics.shedding.clone(),
-        );
-    }
-
-    fn register_sampling(&self, r: &mut Registry) {
-        let metrics = self;
-        r.register("sampler_kept", "Spans kept", metrics.sampler_kept.clone());
-        r.register("sampler_score", "Scores of kept spans", metrics.sampler_score.clone());
-        r.register(
-            "sampler_calibration_ks",
-            "Greatest distance of the tails from uniform",
-            metrics.calibration_ks.clone(),
-        );
-        r.register("anomalies", "Spans kept, by call site", metrics.anomalies.clone());
+        r.register("shedding", "1 while work is refused for lack of room", self.shedding.clone());
         r.register(
             "stream_subscribers",
             "Subscribers of sampled spans",
-            metrics.stream_subscribers.clone(),
+            self.stream_subscribers.clone(),
         );
         r.register(
             "stream_spans",
             "Spans sent to subscribers or missed by them",
-            metrics.stream_spans.clone(),
+            self.stream_spans.clone(),
         );
         r.register(
             "subscription_spans",
             "Spans of the sampler's epoch that were received or missed",
-            metrics.subscription_spans.clone(),
+            self.subscription_spans.clone(),
         );
         r.register(
             "forward_spans",
             "Spans by destination and what became of them",
-            metrics.forward_spans.clone(),
+            self.forward_spans.clone(),
         );
         r.register(
             "forward_queue_bytes",
             "Bytes that wait for a destination",
-            metrics.forward_queue_bytes.clone(),
+            self.forward_queue_bytes.clone(),
         );
+    }
+
+    /// What happens in between.
+    fn register_stages(&self, r: &mut Registry) {
+        r.register("sampler_kept", "Spans kept", self.sampler_kept.clone());
+        r.register("sampler_score", "Scores of kept spans", self.sampler_score.clone());
+        r.register(
+            "sampler_calibration_ks",
+            "Greatest distance of the tails from uniform",
+            self.calibration_ks.clone(),
+        );
+        r.register("anomalies", "Spans kept, by call site", self.anomalies.clone());
         r.register(
             "sampler_budget_ratio",
             "Kept spans over what the budget allows",
-            metrics.sampler_budget_ratio.clone(),
+            self.sampler_budget_ratio.clone(),
         );
         r.register(
             "model_ready",
             "Share of call sites with a reference of their own",
-            metrics.model_ready.clone(),
+            self.model_ready.clone(),
         );
-        r.register("call_sites", "Call sites known", metrics.call_sites.clone());
-        r.register("assembler_open_traces", "Traces in the window", metrics.open_traces.clone());
-        r.register("assembler_open_bytes", "Bytes in the window", metrics.open_bytes.clone());
-        r.register("traces_dropped", "Traces closed out of turn", metrics.traces_dropped.clone());
-    }
-
-    fn register_deciding(&self, r: &mut Registry) {
-        let metrics = self;
+        r.register("call_sites", "Call sites known", self.call_sites.clone());
+        r.register("assembler_open_traces", "Traces in the window", self.open_traces.clone());
+        r.register("assembler_open_bytes", "Bytes in the window", self.open_bytes.clone());
+        r.register("traces_dropped", "Traces closed out of turn", self.traces_dropped.clone());
         r.register(
             "rule_evaluations",
             "Rules whose condition held, by result",
-            metrics.rule_evaluations.clone(),
+            self.rule_evaluations.clone(),
         );
-        r.register("decisions", "Decisions and non-decisions", metrics.decisions.clone());
-        r.register("target_replicas", "Replicas", metrics.target_replicas.clone());
+        r.register("decisions", "Decisions and non-decisions", self.decisions.clone());
+        r.register("target_replicas", "Replicas", self.target_replicas.clone());
         r.register_with_unit(
             "orchestrator_request",
             "Observations and actions of orchestrators",
             Unit::Seconds,
-            metrics.orchestrator_seconds.clone(),
+            self.orchestrator_seconds.clone(),
         );
     }
 

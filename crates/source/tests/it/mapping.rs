@@ -133,7 +133,7 @@ pub(crate) fn check_rows(bytes: &[u8]) -> bool {
         return read(Bytes::copy_from_slice(bytes)).0.is_empty();
     }
     let mut choices = Choices(rest);
-    let lens: Vec<usize> = (0..1 + mode % 3).map(|_| usize::from(choices.byte() % 24)).collect();
+    let lens: Vec<usize> = (0..=mode % 3).map(|_| usize::from(choices.byte() % 24)).collect();
     let columns: Vec<Column> =
         COLUMNS.into_iter().filter_map(|column| choices.column(column, &lens)).collect();
     let file = write(&columns, &lens);

@@ -27,7 +27,7 @@ pub(crate) fn check_text(bytes: &[u8]) -> bool {
     let (config, mut problems) = built::build(&raw);
     problems.extend(config.iter().flat_map(|config| built::check_tests(&raw, config)));
     let rendered = load::render(&problems, text, "file");
-    assert_eq!(rendered.matches("fix: ").count() >= problems.len(), true, "{rendered}");
+    assert!(rendered.matches("fix: ").count() >= problems.len(), "{rendered}");
     assert!(rendered.len() <= REPORT_BYTES_PER_BYTE * (text.len() + 1), "{}", rendered.len());
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
     let Some(config) = config else {
