@@ -4,6 +4,7 @@ mod assets;
 mod feed;
 mod guard;
 mod health;
+mod kept;
 mod lists;
 mod page;
 mod problem;
@@ -18,13 +19,15 @@ pub use feed::{Event, Feed};
 pub use guard::Hosts;
 pub use router::router;
 pub use snapshot::{
-    Anomaly, Check, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts,
+    Anomaly, Check, KeptTrace, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus,
+    TraceCounts, TraceSampling,
 };
-pub use state::ApiState;
+pub use state::{ApiState, Render};
 pub use time::{format_time, parse_time};
 pub use view::{
     AnomalyList, AnomalyView, BaselineView, BoundView, CallSiteView, CallSitesView, CheckView,
     ConditionView, DECISION_SCHEMA, DecisionList, DecisionView, Malformed, MemoryView, ModelView,
-    Ns, OperationView, OverflowView, RuleView, ScoreView, ServiceList, ServiceView, SpansView,
-    StatusView, TargetStateView, TargetView, TracesView,
+    Ns, OperationView, OverflowView, RuleView, SamplingView, ScoreView, ServiceList, ServiceView,
+    ShadowView, SpansView, StatusView, TargetStateView, TargetView, TraceList, TraceView,
+    TracesView,
 };

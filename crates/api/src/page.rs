@@ -43,7 +43,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(params)| Self(params)).map_err(|rejection| {
-            let known = "known are limit, cursor, target, service, operation, outcome and reason";
+            let known = "the text names the parameters of this list";
             Problem::invalid(rejection.body_text(), known)
         })
     }

@@ -8,7 +8,7 @@ use axum::routing::get;
 use crate::guard::{Hosts, guard};
 use crate::problem::Problem;
 use crate::state::ApiState;
-use crate::{assets, health, lists, stream};
+use crate::{assets, health, kept, lists, stream};
 
 /// The whole API, to be served by the application. `hosts` says under which names.
 pub fn router(state: ApiState, hosts: Hosts) -> Router {
@@ -24,6 +24,8 @@ pub fn router(state: ApiState, hosts: Hosts) -> Router {
         .route("/api/v1/anomalies", get(lists::anomalies))
         .route("/api/v1/decisions", get(lists::decisions))
         .route("/api/v1/decisions/{id}", get(lists::decision))
+        .route("/api/v1/traces", get(kept::traces))
+        .route("/api/v1/traces/{id}", get(kept::trace))
         .route("/api/v1/stream", get(stream::stream))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .fallback(not_found)

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use spanwise_model::{
     CallSite, Decision, KeepReason, Mode, Observed, SampledSpan, SiteStats, SpanHead, TargetRef,
-    Timestamp,
+    Timestamp, TraceId,
 };
 
 /// One picture. Cheap to make where little changed: the lists hold shared values.
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub anomalies: Vec<Arc<Anomaly>>,
     /// The latest decisions, oldest first.
     pub decisions: Vec<Arc<Decision>>,
+    /// The latest kept traces, oldest first.
+    pub traces: Vec<Arc<KeptTrace>>,
 }
 
 /// Figures of the whole process.
@@ -61,6 +64,37 @@ pub struct Status {
     pub overflow: Vec<(String, u64)>,
     /// Targets of the configuration.
     pub targets: Vec<TargetStatus>,
+    /// Whole traces; `None` if they are not sampled.
+    pub sampling: Option<TraceSampling>,
+}
+
+/// How whole traces are sampled.
+#[derive(Clone, Debug, Default)]
+pub struct TraceSampling {
+    /// Name of the sampler.
+    pub sampler: String,
+    /// `sample` or `tag`.
+    pub mode: &'static str,
+    /// The budget as it is written.
+    pub budget: String,
+    /// `traces`, `spans` or `bytes`.
+    pub unit: &'static str,
+    /// Units seen in this horizon.
+    pub seen: u64,
+    /// Units kept in this horizon.
+    pub kept: u64,
+    /// Units that may be kept up to now.
+    pub allowed: f64,
+    /// Traces that wait for budget.
+    pub n_held: u64,
+    /// Traces kept and dropped since the start.
+    pub n_kept: u64,
+    /// Traces dropped.
+    pub n_dropped: u64,
+    /// Estimated share of anomalous traces.
+    pub anomaly_share: f64,
+    /// Other budgets in the same pass: the budget, traces seen, traces it would have kept.
+    pub shadow: Vec<(String, u64, u64)>,
 }
 
 /// Spans since the start.
@@ -136,6 +170,47 @@ pub struct ModelState {
     pub p99_ns: u64,
     /// Age of the reference window in nanoseconds.
     pub window_age_ns: u64,
+}
+
+/// A kept trace with a copy of its spans, so that keeping it for a while holds no request.
+#[derive(Clone, Debug)]
+pub struct KeptTrace {
+    /// Running number, starting at 1.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Trace id.
+    pub trace_id: TraceId,
+    /// Service of the root, else of the first span.
+    pub service: Arc<str>,
+    /// Operation of the root, else of the first span.
+    pub operation: Arc<str>,
+    /// Start of the earliest span.
+    pub start: Timestamp,
+    /// From there to the end of the last span; `None` if times are invalid.
+    pub duration_ns: Option<u64>,
+    /// Spans.
+    pub n_spans: u32,
+    /// Services in order of their names.
+    pub services: Vec<Arc<str>>,
+    /// Failed spans.
+    pub n_errors: u32,
+    /// Why it was kept.
+    pub reason: &'static str,
+    /// The score that decided, if one did.
+    pub score: Option<f64>,
+    /// Share of recent traces that score at least as high, or a probability.
+    pub tail: Option<f64>,
+    /// The cluster that decided, if one did.
+    pub cluster: Option<u64>,
+    /// What the score comes from.
+    pub rule: Option<String>,
+    /// Whether these are spans that came after the verdict.
+    pub late: bool,
+    /// The verdict it would have got, where everything is kept.
+    pub decision: Option<&'static str>,
+    /// Its spans as a request whose content only the application knows.
+    pub request: Bytes,
 }
 
 /// A sampled span without its batch, so that keeping it for a while holds no request.

@@ -18,7 +18,11 @@ pub struct ApiState {
     pub(crate) feed: Feed,
     pub(crate) registry: Arc<Registry>,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) render: Render,
 }
+
+/// Writes the spans of a kept trace as JSON; `None` if they cannot be read.
+pub type Render = fn(&[u8]) -> Option<String>;
 
 impl ApiState {
     /// The state behind a router. When the sending half of `snapshot` is dropped, `/livez` fails.
@@ -27,6 +31,13 @@ impl ApiState {
         feed: Feed,
         registry: Arc<Registry>,
     ) -> Self {
-        Self { snapshot, feed, registry, streams: Arc::new(Semaphore::new(N_STREAMS_MAX)) }
+        let streams = Arc::new(Semaphore::new(N_STREAMS_MAX));
+        Self { snapshot, feed, registry, streams, render: |_| None }
+    }
+
+    /// The same, with somebody who writes kept traces.
+    #[must_use]
+    pub fn rendering(self, render: Render) -> Self {
+        Self { render, ..self }
     }
 }

@@ -10,6 +10,7 @@ mod ns;
 mod service;
 mod status;
 mod target;
+mod trace;
 
 pub use anomaly::{AnomalyList, AnomalyView, BaselineView, ScoreView};
 pub(crate) use decision::decision_id;
@@ -20,7 +21,8 @@ pub use decision::{
 pub use ns::Ns;
 pub use service::{ModelView, OperationView, ServiceList, ServiceView};
 pub use status::{
-    CallSitesView, CheckView, MemoryView, OverflowView, SpansView, StatusView, TargetStateView,
-    TracesView,
+    CallSitesView, CheckView, MemoryView, OverflowView, SamplingView, ShadowView, SpansView,
+    StatusView, TargetStateView, TracesView,
 };
 pub use target::TargetView;
+pub use trace::{TraceList, TraceView};

@@ -16,6 +16,7 @@ pub mod output;
 pub mod replay;
 pub mod rules;
 pub mod serve;
+pub mod traces;
 
 /// Samples anomalous spans, fires latency rules and scales what is slow.
 #[derive(Debug, Parser)]
@@ -125,6 +126,12 @@ pub enum Command {
     /// Read the decisions of a running spanwise.
     #[command(subcommand)]
     Decisions(DecisionsCommand),
+    /// Read the recently kept traces of a running spanwise.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  spanwise traces tail\n  spanwise traces search --kept --service cart --min-duration 200ms\n  spanwise traces get 0af7651916cd43dd8448eb211c80319c"
+    )]
+    Traces(traces::TracesCommand),
     /// Say why a target was scaled, or was not.
     #[command(after_help = "Examples:\n  spanwise explain cartservice\n  spanwise explain d-12")]
     Explain(ExplainArgs),
@@ -163,6 +170,10 @@ pub struct ServeArgs {
     /// What is kept: a share (`1%`) or a rate (`200/s`).
     #[arg(long, env = "SPANWISE_BUDGET")]
     pub budget: Option<String>,
+    /// Budgets of whole traces that are counted in the same pass and keep nothing, such as
+    /// `1%,10%`.
+    #[arg(long, env = "SPANWISE_SHADOW", value_delimiter = ',')]
+    pub shadow: Vec<String>,
     /// Which half of the pipeline to run.
     #[arg(long, env = "SPANWISE_ROLE", default_value = "all")]
     pub role: Role,

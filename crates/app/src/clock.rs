@@ -24,6 +24,11 @@ impl Clock {
         self.wall.plus(self.started.elapsed())
     }
 
+    /// The monotonic clock, for waiting.
+    pub fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
     /// When the clock started.
     pub fn started_at(&self) -> Timestamp {
         self.wall

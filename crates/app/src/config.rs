@@ -10,5 +10,7 @@ pub mod raw;
 pub mod tail_sampling;
 pub mod yaml;
 
-pub use built::{Config, Forward, ForwardProtocol, Listen};
+pub use built::{
+    Config, Destination, Forward, ForwardProtocol, Listen, Otlp, Sent, TraceMode, Traces,
+};
 pub use load::{Loaded, load, read};

@@ -57,6 +57,7 @@ fn dispatch(cli: &Cli, output: &Output) -> anyhow::Result<Exit> {
         Command::Rules(command) => cli::rules::run(command, output),
         Command::Config(command) => cli::config::run(command, output),
         Command::Decisions(command) => cli::decisions::run(command, output),
+        Command::Traces(command) => cli::traces::run(command, output),
         Command::Explain(args) => cli::decisions::explain_target(args, output),
         Command::Eval(EvalCommand::Spans(args)) => cli::eval::spans(args, output).map(|()| OK),
         Command::Eval(EvalCommand::Shocks(args)) => cli::eval::shocks(args, output).map(|()| OK),

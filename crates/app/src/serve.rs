@@ -2,6 +2,7 @@
 //! backwards, and taken down again in the order of the flow.
 
 mod backends;
+mod destinations;
 mod outlets;
 mod parts;
 mod spawn;

@@ -4,6 +4,7 @@ use anyhow::Result;
 use tracing_subscriber::EnvFilter;
 
 pub mod metrics;
+pub mod traces;
 
 /// Starts logging to stderr. A filter that does not parse is an error that names it.
 pub fn start(filter: &str, as_json: bool) -> Result<()> {

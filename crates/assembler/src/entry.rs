@@ -19,7 +19,7 @@ pub(crate) struct Entry {
     pub(crate) sequence: u64,
     pub(crate) first_seen: Timestamp,
     pub(crate) last_seen: Timestamp,
-    /// When the first root arrived; `None` before.
+    /// When the first root arrived, or the trace was hurried; `None` before.
     pub(crate) root_seen: Option<Timestamp>,
     pub(crate) links: [Link; 2],
     pub(crate) first_block: u32,
@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) overflowed: bool,
     /// Whether a root is among the spans now held.
     pub(crate) has_root: bool,
+    /// Whether it waits for the grace period without a root.
+    pub(crate) is_hurried: bool,
 }
 
 /// Spans of one trace, in order of arrival.

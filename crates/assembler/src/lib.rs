@@ -6,6 +6,7 @@ mod cover;
 mod entry;
 mod error;
 mod family;
+mod late;
 mod pool;
 mod slab;
 mod stats;
@@ -13,5 +14,6 @@ mod window;
 
 pub use config::Config;
 pub use error::ConfigError;
+pub use late::{Decided, Known, LateConfig, LateStats, Note, SnapshotError};
 pub use stats::Stats;
 pub use window::Assembler;

@@ -88,6 +88,9 @@ impl Assembler {
     ///
     /// The batch is held, and charged once, while any of its spans is open. `now` must not go
     /// backwards; if it does, the latest one counts. A position outside the batch is ignored.
+    ///
+    /// Whether the span is the first of its trace, as far as the window knows: then ask what was
+    /// decided before, and [`hurry`](Self::hurry).
     pub fn push(
         &mut self,
         batch: &Arc<Batch>,
@@ -95,13 +98,14 @@ impl Assembler {
         kept_early: bool,
         now: Timestamp,
         out: &mut Vec<ClosedTrace>,
-    ) {
+    ) -> bool {
         let Some(head) = batch.spans.get(span_idx as usize) else {
             debug_assert!(false, "span {span_idx} of a batch of {}", batch.spans.len());
-            return;
+            return false;
         };
         self.tick(now, out);
         let n_before = self.n_charged();
+        let n_opened_before = self.n_sequence;
         let slot = self.find_or_open(head.trace_id);
         let batch_slot = self.batches.retain(batch);
         self.append(slot, OpenSpan::new(batch_slot, span_idx, kept_early));
@@ -111,9 +115,23 @@ impl Assembler {
         if self.entries.get(slot).n_spans >= self.config.n_spans_per_trace {
             self.close_part(slot, out);
         }
+        let is_first = self.n_sequence > n_opened_before;
         if has_grown {
             self.make_room(out);
         }
+        is_first
+    }
+
+    /// Closes the trace of the span pushed last one grace period from now, as if it had a root:
+    /// for spans of a trace that was decided before, which have nothing to wait for. Nothing if that
+    /// trace has left already.
+    pub fn hurry(&mut self) {
+        let slot = self.last;
+        if slot == NO_SLOT || self.entries.get(slot).root_seen.is_some() {
+            return;
+        }
+        self.await_grace(slot);
+        self.entries.get_mut(slot).is_hurried = true;
     }
 
     /// Closes the traces that are due by `now`, in order of their deadlines. O(1) if none is.
@@ -247,14 +265,19 @@ impl Assembler {
             return;
         }
         if is_root {
-            entry.root_seen = Some(self.now);
-            self.by_idle.remove(&mut self.entries, slot);
-            self.by_root.push_back(&mut self.entries, slot);
-            self.due_from = self.due_from.min(self.deadline(slot));
+            self.await_grace(slot);
         } else if moved && !self.by_idle.is_back(slot) {
             self.by_idle.remove(&mut self.entries, slot);
             self.by_idle.push_back(&mut self.entries, slot);
         }
+    }
+
+    /// From now on only the grace period is waited for.
+    fn await_grace(&mut self, slot: u32) {
+        self.entries.get_mut(slot).root_seen = Some(self.now);
+        self.by_idle.remove(&mut self.entries, slot);
+        self.by_root.push_back(&mut self.entries, slot);
+        self.due_from = self.due_from.min(self.deadline(slot));
     }
 
     fn deadline(&self, slot: u32) -> Timestamp {
@@ -271,8 +294,8 @@ impl Assembler {
         let old = self.deadline(slot) == entry.first_seen.plus_ns(self.config.age_ns);
         match entry.root_seen {
             _ if old => CloseReason::Age,
-            Some(_) => CloseReason::RootEnded,
-            None => CloseReason::Idle,
+            Some(_) if !entry.is_hurried => CloseReason::RootEnded,
+            _ => CloseReason::Idle,
         }
     }
 

@@ -4,6 +4,7 @@
 //! Why not decoded structs: walking the fixed fields of a span costs about a tenth of
 //! materialising it, and what is kept is forwarded byte for byte anyway.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -105,6 +106,8 @@ pub struct Batch {
     pub resources: Vec<ResourceHead>,
     /// Scopes, in the order they appear.
     pub scopes: Vec<ScopeHead>,
+    /// Dropped with the batch: whoever must know when nobody holds it any more puts something here.
+    pub lease: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// A span inside a shared batch.
@@ -209,6 +212,7 @@ impl Batch {
     /// Empties the batch; its tables keep their memory.
     pub fn clear(&mut self) {
         self.bytes = Bytes::new();
+        self.lease = None;
         self.spans.clear();
         self.resources.clear();
         self.scopes.clear();

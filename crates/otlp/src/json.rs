@@ -22,8 +22,11 @@ use crate::error::DecodeError;
 use crate::limits::{DEPTH_MAX, Limits};
 use crate::writer::Writer;
 
+mod emit;
 mod scalar;
 mod schema;
+
+pub use emit::protobuf_to_json;
 
 use scalar::Number;
 use schema::{ANY_VALUE, Field, Message, REQUEST, Shape};

@@ -16,6 +16,7 @@ mod report;
 pub mod sampled_spans;
 mod schema;
 mod status;
+mod tracestate;
 pub mod transport;
 mod value;
 mod wire;
@@ -26,7 +27,7 @@ pub use bench_payload::bench_payload;
 pub use decode::{Decoded, decode, decode_into, decoded_cost};
 pub use encode::{RequestBuilder, span_attributes};
 pub use error::{DecodeError, Fault};
-pub use json::json_to_protobuf;
+pub use json::{json_to_protobuf, protobuf_to_json};
 pub use limits::Limits;
 pub use reframe::{KeptSpan, Reframed, reframe};
 pub use replay::{Shift, shift, shift_each};
@@ -35,3 +36,4 @@ pub use status::{
     Detail, Encoding, PartialSuccess, Status, export_response, parse_export_response,
     parse_retry_delay,
 };
+pub use tracestate::{explicit_randomness, threshold_field};

@@ -160,7 +160,7 @@ pub fn batch(sites: &mut CallSites, specs: &[SpanSpec]) -> Arc<Batch> {
         spans.push(head);
     }
     let scopes = vec![ScopeHead::default()];
-    Arc::new(Batch { bytes: Bytes::from(text), spans, resources, scopes })
+    Arc::new(Batch { bytes: Bytes::from(text), spans, resources, scopes, lease: None })
 }
 
 fn put(text: &mut Vec<u8>, piece: &str) -> ByteRange {

@@ -66,6 +66,8 @@ impl Kind {
     pub const CHECKPOINT: Self = Self(4);
     /// A scaling decision or non-decision.
     pub const DECISION: Self = Self(5);
+    /// Kept traces on their way to destinations.
+    pub const KEPT: Self = Self(6);
 }
 
 impl Codec {

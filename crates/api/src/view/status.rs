@@ -5,7 +5,7 @@ use spanwise_model::{Observed, Owner};
 
 use super::ns::Ns;
 use super::target::TargetView;
-use crate::snapshot::{Check, Status, TargetStatus};
+use crate::snapshot::{Check, Status, TargetStatus, TraceSampling};
 use crate::time::format_time;
 
 /// The process at a glance.
@@ -43,6 +43,49 @@ pub struct StatusView {
     pub call_sites: CallSitesView,
     /// Targets of the configuration.
     pub targets: Vec<TargetStateView>,
+    /// How whole traces are sampled; absent if they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<SamplingView>,
+}
+
+/// How whole traces are sampled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SamplingView {
+    /// Name of the sampler.
+    pub sampler: String,
+    /// `sample` or `tag`.
+    pub mode: String,
+    /// The budget.
+    pub budget: String,
+    /// `traces`, `spans` or `bytes`: what the next three count, since the horizon began.
+    pub unit: String,
+    /// Seen.
+    pub seen: u64,
+    /// Kept.
+    pub kept: u64,
+    /// May be kept up to now, what was inherited included.
+    pub allowed: f64,
+    /// Traces that wait for budget.
+    pub held: u64,
+    /// Traces kept since the start.
+    pub traces_kept: u64,
+    /// Traces dropped since the start.
+    pub traces_dropped: u64,
+    /// Estimated share of anomalous traces.
+    pub anomaly_share: f64,
+    /// What other budgets would have kept.
+    pub shadow: Vec<ShadowView>,
+}
+
+/// What another budget would have kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShadowView {
+    /// The budget.
+    pub budget: String,
+    /// Traces seen.
+    pub seen: u64,
+    /// Traces it would have kept.
+    pub kept: u64,
 }
 
 /// A check.
@@ -179,6 +222,33 @@ impl From<&Status> for StatusView {
                     .collect(),
             },
             targets: status.targets.iter().map(TargetStateView::from).collect(),
+            sampling: status.sampling.as_ref().map(SamplingView::from),
+        }
+    }
+}
+
+impl From<&TraceSampling> for SamplingView {
+    fn from(sampling: &TraceSampling) -> Self {
+        let shadow = sampling.shadow.iter();
+        Self {
+            sampler: sampling.sampler.clone(),
+            mode: sampling.mode.to_owned(),
+            budget: sampling.budget.clone(),
+            unit: sampling.unit.to_owned(),
+            seen: sampling.seen,
+            kept: sampling.kept,
+            allowed: sampling.allowed,
+            held: sampling.n_held,
+            traces_kept: sampling.n_kept,
+            traces_dropped: sampling.n_dropped,
+            anomaly_share: sampling.anomaly_share,
+            shadow: shadow
+                .map(|(budget, seen, kept)| ShadowView {
+                    budget: budget.clone(),
+                    seen: *seen,
+                    kept: *kept,
+                })
+                .collect(),
         }
     }
 }

@@ -10,8 +10,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use spanwise_api::{
-    Anomaly, ApiState, Check, Feed, Hosts, ModelState, Site, Snapshot, SpanCounts, Status,
-    TargetStatus, TraceCounts, router,
+    Anomaly, ApiState, Check, Feed, Hosts, KeptTrace, ModelState, Site, Snapshot, SpanCounts,
+    Status, TargetStatus, TraceCounts, router,
 };
 use spanwise_model::{
     Axis, Bound, CallSite, CallSiteId, CallSites, Condition, Decision, Direction, KeepReason, Mode,
@@ -42,7 +42,8 @@ pub(crate) fn api_with(snapshot: Snapshot) -> Api {
     let counter: Counter = Counter::default();
     registry.register("receiver_spans", "Spans received", counter.clone());
     counter.inc_by(3);
-    let state = ApiState::new(receiver, feed.clone(), Arc::new(registry));
+    let render = |request: &[u8]| Some(format!("\"{}\"", String::from_utf8_lossy(request)));
+    let state = ApiState::new(receiver, feed.clone(), Arc::new(registry)).rendering(render);
     Api { router: router(state, Hosts::loopback(&[])), feed, snapshot: sender }
 }
 
@@ -220,6 +221,7 @@ pub(crate) fn snapshot() -> Snapshot {
             TargetStatus { target: target(), mode: Mode::Act, observed: Some(Ok(observed)) },
             unreachable,
         ],
+        sampling: None,
     };
     Snapshot {
         status,
@@ -230,5 +232,30 @@ pub(crate) fn snapshot() -> Snapshot {
         ]),
         anomalies: (1..=3).map(|seq| Arc::new(anomaly(seq))).collect(),
         decisions: (1..=3).map(|id| Arc::new(decision(id))).collect(),
+        traces: (1..=3).map(|seq| Arc::new(kept_trace(seq))).collect(),
+    }
+}
+
+/// A kept trace; each second as slow as the first.
+pub(crate) fn kept_trace(seq: u64) -> KeptTrace {
+    KeptTrace {
+        seq,
+        at: START.plus_ns(seq * 1_000_000_000),
+        trace_id: TraceId([seq as u8; 16]),
+        service: "frontend".into(),
+        operation: "GET /cart".into(),
+        start: START,
+        duration_ns: Some(1_000_000 * seq),
+        n_spans: 3,
+        services: vec!["cartservice".into(), "frontend".into()],
+        n_errors: u32::from(seq == 3),
+        reason: if seq == 1 { "probability" } else { "latency" },
+        score: Some(7.5),
+        tail: Some(0.001),
+        cluster: None,
+        rule: Some("cartservice::GetCart".to_owned()),
+        late: false,
+        decision: None,
+        request: format!("request {seq}").into(),
     }
 }

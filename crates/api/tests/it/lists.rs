@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use spanwise_api::{AnomalyList, DecisionList, ServiceList, Snapshot, StatusView};
+use spanwise_api::{AnomalyList, DecisionList, ServiceList, Snapshot, StatusView, TraceList};
 
 use crate::fixture::{anomaly, api, api_with, snapshot};
 
@@ -30,6 +30,9 @@ async fn what_the_api_says_is_read_back_by_the_same_types() {
     let text = api.json("/api/v1/anomalies").await;
     let view: AnomalyList = serde_json::from_value(text.clone()).unwrap();
     check(text, serde_json::to_value(view).unwrap());
+    let text = api.json("/api/v1/traces").await;
+    let view: TraceList = serde_json::from_value(text.clone()).unwrap();
+    check(text, serde_json::to_value(view).unwrap());
     let text = api.json("/api/v1/decisions").await;
     let view: DecisionList = serde_json::from_value(text.clone()).unwrap();
     check(text, serde_json::to_value(view).unwrap());
@@ -53,6 +56,7 @@ async fn pages_follow_each_other_to_the_end() {
     check("/api/v1/decisions", "id", &[&["d-3", "d-2"], &["d-1"]]).await;
     check("/api/v1/anomalies", "id", &[&["a-3", "a-2"], &["a-1"]]).await;
     check("/api/v1/services", "service", &[&["adservice", "cartservice"]]).await;
+    check("/api/v1/traces", "id", &[&["t-3", "t-2"], &["t-1"]]).await;
 }
 
 #[tokio::test]
@@ -67,6 +71,11 @@ async fn lists_are_filtered_by_exact_names() {
     check("/api/v1/anomalies?service=cartservice&operation=GetCart", 3).await;
     check("/api/v1/anomalies?operation=getcart", 0).await;
     check("/api/v1/services?service=cartservice", 1).await;
+    check("/api/v1/traces?service=cartservice&operation=GET%20/cart", 3).await;
+    check("/api/v1/traces?operation=GetCart", 0).await;
+    check("/api/v1/traces?reason=latency", 2).await;
+    check("/api/v1/traces?min_duration_ns=2000000", 2).await;
+    check("/api/v1/traces?error=true", 1).await;
 }
 
 #[tokio::test]
@@ -141,4 +150,15 @@ async fn a_service_shows_its_busiest_operations_and_counts_the_rest() {
     assert_eq!(service["operations"].as_array().unwrap().len(), 100);
     assert_eq!(service["operations_left_out"], 30);
     assert_eq!(service["operations"][0]["rate"], 129.0);
+}
+
+#[tokio::test]
+async fn a_kept_trace_is_found_by_its_id_with_its_spans() {
+    let api = api();
+    let by_number = api.json("/api/v1/traces/t-2").await;
+    let by_id = api.json(&format!("/api/v1/traces/{}", "02".repeat(16))).await;
+    assert_eq!(by_number, by_id);
+    assert_eq!((&by_id["kept"][0]["id"], &by_id["otlp"]), (&json!("t-2"), &json!("request 2")));
+    let (code, _, body) = api.get("/api/v1/traces/t-9").await;
+    assert_eq!(code, StatusCode::NOT_FOUND, "{body}");
 }

@@ -99,12 +99,12 @@ fn explanation(view: DecisionView) -> Result<String> {
     Ok(explain::explain(&Decision::try_from(view)?))
 }
 
-fn fetch(url: &str) -> Result<bytes::Bytes> {
+pub(super) fn fetch(url: &str) -> Result<bytes::Bytes> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(get(url))
 }
 
-fn percent_encode(text: &str) -> String {
+pub(super) fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {

@@ -41,6 +41,9 @@ pub fn load_config(args: &ServeArgs) -> Result<Loaded> {
         listen.insecure |= args.insecure;
         raw.data_dir = args.data_dir.clone().or(raw.data_dir.take());
         raw.scaler.mode = args.mode.clone().or(raw.scaler.mode.take());
+        if !args.shadow.is_empty() {
+            raw.sampler.traces.get_or_insert_default().shadow.clone_from(&args.shadow);
+        }
         raw.sampler.budget = args.budget.clone().or(raw.sampler.budget.take());
     })
 }

@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use spanwise_analyzer::rules::RuleSet;
 use spanwise_analyzer::rules::testing::TestCase;
 use spanwise_analyzer::units::SizeBytes;
 use spanwise_model::{Problem, Severity};
-use spanwise_otlp::transport::Endpoint;
+use spanwise_wal::Durability;
 
 use super::raw::{RawConfig, RawListen, RawScaler};
 
@@ -18,8 +17,11 @@ mod listen;
 mod memory;
 mod sampler;
 mod targets;
+mod traces;
 
+pub use forward::{Destination, Forward, ForwardProtocol, Otlp, Sent};
 pub use targets::{Backend, Backends, known_targets};
+pub use traces::{TraceMode, Traces};
 
 /// Share of the memory limit that open traces may hold.
 const WINDOW_SHARE_PERCENT: u64 = 35;
@@ -49,8 +51,12 @@ pub struct Config {
     pub raw_scaler: RawScaler,
     /// What stands behind the targets.
     pub backends: Backends,
-    /// Destinations of kept spans.
+    /// Destinations of what is kept.
     pub forward: Vec<Forward>,
+    /// The trace sampler; `None` = whole traces are not sampled.
+    pub traces: Option<Traces>,
+    /// When a request is acknowledged, with a data directory and a trace sampler.
+    pub ack_on: Durability,
 }
 
 /// Addresses to listen on.
@@ -64,32 +70,6 @@ pub struct Listen {
     pub http: SocketAddr,
     /// Whether addresses other than loopback are allowed.
     pub insecure: bool,
-}
-
-/// A destination of kept spans.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forward {
-    /// Endpoint.
-    pub endpoint: Endpoint,
-    /// Protocol.
-    pub protocol: ForwardProtocol,
-    /// Whether requests are compressed with gzip.
-    pub gzip: bool,
-    /// Bytes that may wait.
-    pub queue_bytes: u64,
-    /// Whether `spanwise.sampling.*` attributes are appended.
-    pub stamp: bool,
-    /// Certificates of authorities trusted beside the system's, in PEM; only under https.
-    pub ca_pem: Option<Bytes>,
-}
-
-/// How kept spans are forwarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardProtocol {
-    /// OTLP over gRPC.
-    Grpc,
-    /// OTLP over HTTP with protobuf.
-    HttpProtobuf,
 }
 
 /// Collects what is wrong.
@@ -115,6 +95,11 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
     let (rules, found) = RuleSet::compile(&raw.scaler.rules, &known);
     problems.0.extend(found);
     let forward = forward::forward(&raw.forward, listen.as_ref(), memory_limit, &mut problems);
+    let traces = traces::build(&raw.sampler, &mut problems);
+    let ack_on = ack_on(raw, &mut problems);
+    if raw.sampler.traces.is_none() {
+        forward::check_spans_only(&forward, &mut problems);
+    }
     if raw.data_dir.is_none() && scaler.as_ref().is_some_and(targets::acts_for_real) {
         problems.error(
             "scaler.mode",
@@ -137,6 +122,8 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
             raw_scaler: raw.scaler.clone(),
             backends,
             forward,
+            traces: traces?,
+            ack_on: ack_on?,
         })
     })();
     (config, problems.0)
@@ -161,6 +148,12 @@ impl Config {
         raw.sampler.budget = default(&raw.sampler.budget, BUDGET_DEFAULT);
         raw.sampler.seed = Some(raw.sampler.seed.unwrap_or(SEED_DEFAULT));
         raw.scaler.mode = Some(self.scaler.mode.as_str().to_owned());
+        if let Some(traces) = &mut raw.sampler.traces {
+            traces.sampler = default(&traces.sampler, "hybrid");
+            traces.budget = default(&traces.budget, traces::BUDGET_DEFAULT);
+            raw.sampler.mode = default(&raw.sampler.mode, "sample");
+            raw.ack_on = default(&raw.ack_on, "fsync");
+        }
         raw
     }
 }
@@ -200,6 +193,19 @@ pub fn check_tests(raw: &RawConfig, config: &Config) -> Vec<Problem> {
         case.check(&format!("tests[{idx}]"), &config.rules, &known)
     };
     raw.tests.iter().enumerate().flat_map(check).collect()
+}
+
+fn ack_on(raw: &RawConfig, problems: &mut Problems) -> Option<Durability> {
+    match raw.ack_on.as_deref() {
+        None | Some("fsync") => Some(Durability::Fsync),
+        Some("write") => Some(Durability::Write),
+        Some("memory") => Some(Durability::Memory),
+        Some(other) => {
+            let message = format!("unknown durability `{other}`");
+            problems.error("ack_on", "C018", message, "write fsync, write or memory");
+            None
+        }
+    }
 }
 
 fn data_dir(raw: &RawConfig, problems: &mut Problems) {

@@ -19,6 +19,9 @@ pub struct RawConfig {
     /// Directory for models and the decision log. Default: none, everything stays in memory and
     /// `act` on a real backend is refused.
     pub data_dir: Option<PathBuf>,
+    /// When a request is acknowledged, with `data_dir` and `sampler.traces`: `fsync` (the default)
+    /// when its spans are on disk, `write` when the system has them, `memory` when they are queued.
+    pub ack_on: Option<String>,
     /// Addresses to listen on.
     pub listen: RawListen,
     /// Which spans are kept.
@@ -59,6 +62,39 @@ pub struct RawSampler {
     pub seed: Option<u64>,
     /// Table I of the SCALE paper; only read by `profile: scale`.
     pub scale: Option<RawScaleProfile>,
+    /// `sample` (the default), or `tag`: every trace is kept and carries the verdict it would have
+    /// got. Concerns whole traces only.
+    pub mode: Option<String>,
+    /// Which whole traces are kept. Absent: whole traces are not sampled, single spans are.
+    pub traces: Option<RawTraces>,
+}
+
+/// The trace sampler.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTraces {
+    /// `hybrid` (the default), `samplehst`, `latency`, `structure`, `uniform`, `slowest` or
+    /// `las-casas`.
+    pub sampler: Option<String>,
+    /// What is kept in all: `1%` (the default), `200/s`, `20k spans/s`, `5MB/s`, `100GB/month`.
+    pub budget: Option<String>,
+    /// The bound holds within every minute and nothing is carried over. Default false; for
+    /// destinations that must be protected.
+    pub strict: bool,
+    /// A budget for each tenant beside the total.
+    pub tenant: Option<RawTenant>,
+    /// Budgets that are counted in the same pass and keep nothing, such as `[1%, 10%]`.
+    pub shadow: Vec<String>,
+}
+
+/// A budget for each tenant.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTenant {
+    /// The resource attribute that names the tenant.
+    pub attribute: String,
+    /// What is kept of each.
+    pub budget: String,
 }
 
 /// Table I of the SCALE paper.
@@ -136,21 +172,41 @@ pub struct RawReference {
     pub name: Option<String>,
 }
 
-/// A destination of kept spans.
+/// A destination of what was kept: an endpoint, a folder, or standard output.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawForward {
     /// `http://host:port`; for `http/protobuf` the path defaults to `/v1/traces`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub endpoint: String,
     /// `grpc` (the default) or `http/protobuf`.
     pub protocol: Option<String>,
     /// `gzip` or `none` (the default).
     pub compression: Option<String>,
+    /// A folder for files `.otlp.pb.zst`, each complete once it has its name.
+    pub file: Option<PathBuf>,
+    /// When the next file is begun.
+    pub rotate: RawRotate,
+    /// Writes one OTLP/JSON request a line to standard output.
+    pub stdout: bool,
+    /// `spans` (the default for endpoints) or `traces` (the default for the others).
+    pub send: Option<String>,
     /// Bytes that may wait. Default `32MiB`; what does not fit is dropped and counted.
     pub queue: Option<String>,
-    /// Appends `spanwise.sampling.*` attributes behind the original bytes. Default false.
-    pub stamp: bool,
+    /// Appends `spanwise.sampling.*` attributes behind the original bytes. Default false for spans,
+    /// true for traces.
+    pub stamp: Option<bool>,
     /// File with certificates, in PEM, of authorities to trust beside the system's, for an endpoint
     /// with `https`. Default none.
     pub ca_file: Option<PathBuf>,
+}
+
+/// When a file is complete.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRotate {
+    /// After this time. Default `60s`.
+    pub every: Option<String>,
+    /// After so many bytes of requests, before compression. Default `256MiB`.
+    pub size: Option<String>,
 }

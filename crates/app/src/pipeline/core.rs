@@ -19,6 +19,7 @@ use spanwise_otlp::sampled_spans::RuleSetId;
 use spanwise_sampler::SpanSampler;
 
 use super::spares::Spares;
+use super::traces::{self, KeptTrace, Stage};
 
 /// Call sites known at once, and of one service.
 pub const CALL_SITES_MAX: usize = 10_000;
@@ -41,6 +42,8 @@ pub struct Config {
     pub assembler: spanwise_assembler::Config,
     /// The rules to count for.
     pub rules: Arc<RuleSet>,
+    /// Whole traces; `None` = they are not sampled.
+    pub traces: Option<traces::Config>,
 }
 
 /// What has been counted since the start.
@@ -102,7 +105,10 @@ pub struct Core {
     examples: Vec<Example>,
     statistics: Statistics,
     assembler: Assembler,
+    traces: Option<Box<Stage>>,
     closed: Vec<ClosedTrace>,
+    /// Requests that were let go and may be used again.
+    released: Vec<Arc<Batch>>,
     /// Tables of batches nobody holds any more.
     spares: Arc<Spares>,
     /// Emptied batches, to be filled and shared again.
@@ -125,7 +131,9 @@ impl Core {
             examples: Vec::new(),
             statistics: Statistics::default(),
             assembler: Assembler::new(config.assembler)?,
+            traces: config.traces.map(|traces| Stage::new(traces).map(Box::new)).transpose()?,
             closed: Vec::new(),
+            released: Vec::new(),
             spares: Arc::default(),
             shells: Vec::new(),
             counts: Vec::new(),
@@ -156,7 +164,15 @@ impl Core {
                 self.counters.n_invalid_time += 1;
                 false
             };
-            self.assembler.push(batch, span_idx, kept, now, &mut self.closed);
+            let is_first = self.assembler.push(batch, span_idx, kept, now, &mut self.closed);
+            if let (true, Some(traces)) = (is_first, &mut self.traces)
+                && traces.is_decided(head.trace_id)
+            {
+                self.assembler.hurry();
+            }
+        }
+        if let Some(traces) = &mut self.traces {
+            traces.arrived(batch, now, &mut self.released);
         }
         self.close(now, sampled);
     }
@@ -164,6 +180,9 @@ impl Core {
     /// Closes what is due. Call it at least once a second.
     pub fn tick(&mut self, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
         self.assembler.tick(now, &mut self.closed);
+        if let Some(traces) = &mut self.traces {
+            traces.tick(now, &mut self.released);
+        }
         self.close(now, sampled);
         self.sampler.tick(now);
         if now >= self.expire_next {
@@ -176,6 +195,10 @@ impl Core {
     pub fn drain(&mut self, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
         self.assembler.drain(now, &mut self.closed);
         self.close(now, sampled);
+        if let Some(traces) = &mut self.traces {
+            traces.drain(now, &mut self.released);
+            self.close(now, sampled);
+        }
     }
 
     /// Hands what each rule set counted since the last call, and the spans that show it, to `take`.
@@ -230,6 +253,37 @@ impl Core {
         for span in sampled.drain(..) {
             reclaim(span.batch, &self.spares, &mut self.shells);
         }
+    }
+
+    /// Takes the traces kept since the last call.
+    pub fn take_kept(&mut self, out: &mut Vec<KeptTrace>) {
+        if let Some(traces) = &mut self.traces {
+            traces.take_kept(out);
+        }
+    }
+
+    /// Lets kept traces go that have been handed on.
+    pub fn recycle_kept(&mut self, kept: &mut Vec<KeptTrace>) {
+        for (batch, _) in kept.drain(..).flat_map(|trace| trace.spans) {
+            reclaim(batch, &self.spares, &mut self.shells);
+        }
+    }
+
+    /// Requests up to this number of a log have been taken whole.
+    pub fn mark(&mut self, seq: u64) {
+        if let Some(traces) = &mut self.traces {
+            traces.mark(seq);
+        }
+    }
+
+    /// The stage of whole traces, if they are sampled.
+    pub fn traces(&self) -> Option<&Stage> {
+        self.traces.as_deref()
+    }
+
+    /// The same, to be restored into and to take verdicts from.
+    pub fn traces_mut(&mut self) -> Option<&mut Stage> {
+        self.traces.as_deref_mut()
     }
 
     /// Tables to decode into: those of batches of which no span is open or kept any more.
@@ -321,6 +375,11 @@ impl Core {
             self.counters.n_traces += 1;
             self.kept.clear();
             self.sampler.close_trace(&trace.spans, now, &mut self.kept);
+            if let Some(traces) = &mut self.traces {
+                let is_anomalous =
+                    !self.kept.is_empty() || trace.spans.iter().any(|span| span.kept_early);
+                traces.closed(&trace, self.sampler.closed_scores(), is_anomalous, now);
+            }
             let ctx = Context { sites: &self.sites, attributes: &WireAttributes, now };
             let mut kept = self.kept.iter().peekable();
             for (idx, span) in (0_u32..).zip(&trace.spans) {
@@ -343,6 +402,12 @@ impl Core {
                 reclaim(span.batch, &self.spares, &mut self.shells);
             }
             self.assembler.recycle(trace);
+        }
+        if let Some(traces) = &mut self.traces {
+            traces.settle(&mut self.sites, now);
+        }
+        for batch in self.released.drain(..) {
+            reclaim(batch, &self.spares, &mut self.shells);
         }
     }
 

@@ -12,8 +12,10 @@ use tokio::sync::mpsc;
 
 use super::core::{Counted, Example, RulesId};
 use super::forward::Forwarders;
+use super::outlets::Outlet;
 use super::processor::Input;
 use super::records::Records;
+use super::traces::{KeptTrace, pack};
 use crate::telemetry::metrics::{Metrics, ReasonLabel};
 
 /// Counts that may wait while the processor is busy.
@@ -26,8 +28,10 @@ pub struct Fanout {
     pub hub: Arc<Hub>,
     /// Recent anomalies.
     pub records: Records,
-    /// Destinations.
+    /// Destinations of sampled spans.
     pub forward: Forwarders,
+    /// Destinations of kept traces.
+    pub traces: Vec<Outlet>,
     /// The processor, if it runs in this process.
     pub processor: Option<mpsc::Sender<Input>>,
     /// Families to count in.
@@ -65,6 +69,31 @@ impl Fanout {
         for same in self.kept_at.chunk_by(|a, b| a == b) {
             let site = sites.get(same[0]);
             self.metrics.anomalies(&site.service, &site.operation, same.len() as u64);
+        }
+    }
+
+    /// Hands on kept traces.
+    pub fn kept(&mut self, kept: &[KeptTrace], sites: &CallSites, now: Timestamp) {
+        if kept.is_empty() {
+            return;
+        }
+        for trace in kept {
+            let reason = trace.why.reason;
+            self.metrics.traces.kept.get_or_create(&ReasonLabel { reason }).inc();
+        }
+        self.records.kept(kept, sites, now);
+        for stamp in [false, true] {
+            let mut takers = self.traces.iter().filter(|outlet| outlet.stamp == stamp).peekable();
+            if takers.peek().is_none() {
+                continue;
+            }
+            let packs = pack(kept, sites, stamp);
+            for taker in takers {
+                for pack in &packs {
+                    // The queue counts what it does not take.
+                    let _ = taker.queue.send(pack.bytes.clone(), pack.n_spans);
+                }
+            }
         }
     }
 

@@ -17,6 +17,9 @@ use spanwise_model::{CallSites, Decision, SampledSpan, Timestamp};
 use spanwise_wal::{Codec, Kind, Log, StdDisk};
 use tracing::{error, warn};
 
+use super::shelf::Shelf;
+use super::traces::KeptTrace;
+
 /// Decisions kept in memory.
 const DECISIONS_MAX: usize = 1_000;
 /// Anomalies kept in memory.
@@ -43,6 +46,7 @@ struct Shared {
     second: u64,
     n_in_second: u32,
     log: Option<Log<StdDisk>>,
+    shelf: Shelf,
 }
 
 impl Records {
@@ -114,6 +118,19 @@ impl Records {
             shared.keep(decision);
         }
         logged
+    }
+
+    /// Recent kept traces, oldest first.
+    pub fn traces(&self) -> Vec<Arc<spanwise_api::KeptTrace>> {
+        self.shared.lock().shelf.all()
+    }
+
+    /// Shows kept traces.
+    pub fn kept(&self, kept: &[KeptTrace], sites: &CallSites, now: Timestamp) {
+        let mut shared = self.shared.lock();
+        for trace in kept {
+            shared.shelf.put(trace, sites, now);
+        }
     }
 
     /// Shows sampled spans.

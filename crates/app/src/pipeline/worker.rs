@@ -13,13 +13,16 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use spanwise_model::{Batch, SampledSpan, Timestamp};
 use spanwise_otlp::admission::Charge;
 use spanwise_otlp::receiver::{Ingest, Overloaded, ReceiverEvent, RequestMeta};
+use spanwise_wal::StdDisk;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::core::{Core, RulesId};
 use super::fanout::Fanout;
+use super::keeper::{Again, Door, KeeperHandle, Replay};
 use super::remote::compile_subscribed;
 use super::spares::Spares;
+use super::traces::{KeptTrace, Verdicted};
 use crate::clock::Clock;
 use crate::telemetry::metrics::{EncodingLabel, Metrics, ReceiverLabels};
 
@@ -33,15 +36,20 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const TAKE_MAX: usize = 64;
 /// Counts are handed on and windows looked at this often.
 const TICK: Duration = Duration::from_millis(250);
+/// What is remembered of decided traces is saved this often: the log keeps the verdicts since.
+const REMEMBER_EVERY_NS: u64 = 60 * 1_000_000_000;
 /// State is shown this often.
 const SHOW_EVERY_NS: u64 = 1_000_000_000;
 
 /// One acknowledged request.
 #[derive(Debug)]
 pub struct Work {
-    batch: Batch,
+    /// The request.
+    pub(super) batch: Batch,
     /// Pays for the batch until the worker has taken it.
-    charge: Charge,
+    pub(super) charge: Charge,
+    /// Its number in the span log; 0 where there is none.
+    pub(super) seq: u64,
 }
 
 /// The receivers' end of the queue.
@@ -50,6 +58,9 @@ pub struct Queue {
     work: mpsc::Sender<Work>,
     spares: Arc<Spares>,
     metrics: Metrics,
+    /// The way through the span log, if there is one.
+    door: Option<Door>,
+    clock: Clock,
 }
 
 /// Shows the state of the core to the rest of the process. Called once a second and at the end.
@@ -67,12 +78,24 @@ pub struct Worker {
     pub show: Show,
     /// The hub's revision that the core's rule sets reflect.
     pub revision: u64,
+    /// The span log's keeper, if there is one, and what is to be replayed from it.
+    pub keeper: Option<(KeeperHandle, Replay<StdDisk>)>,
+    /// Verdicts on their way to the keeper.
+    pub verdicts: Vec<Verdicted>,
+    /// When decided traces are saved next.
+    pub remember_next: Timestamp,
 }
 
 /// Both ends of the queue in front of a core with these spares.
-pub fn queue(spares: &Arc<Spares>, metrics: Metrics) -> (Arc<Queue>, mpsc::Receiver<Work>) {
+pub fn queue(
+    spares: &Arc<Spares>,
+    metrics: Metrics,
+    door: Option<Door>,
+    clock: Clock,
+) -> (Arc<Queue>, mpsc::Receiver<Work>) {
     let (work, receiver) = mpsc::channel(QUEUE_REQUESTS);
-    (Arc::new(Queue { work, spares: Arc::clone(spares), metrics }), receiver)
+    let spares = Arc::clone(spares);
+    (Arc::new(Queue { work, spares, metrics, door, clock }), receiver)
 }
 
 impl Ingest for Queue {
@@ -83,14 +106,24 @@ impl Ingest for Queue {
         charge: Charge,
     ) -> BoxFuture<'_, Result<(), Overloaded>> {
         async move {
-            let sent = self.work.send_timeout(Work { batch, charge }, QUEUE_WAIT).await;
-            sent.map_err(|_| Overloaded { retry_after: RETRY_AFTER })
+            let full = Overloaded { retry_after: RETRY_AFTER };
+            let place = tokio::time::timeout(QUEUE_WAIT, self.work.clone().reserve_owned()).await;
+            let place = place.ok().and_then(Result::ok).ok_or(full)?;
+            if let Some(door) = &self.door {
+                return door.submit(batch, charge, place).await;
+            }
+            place.send(Work { batch, charge, seq: 0 });
+            Ok(())
         }
         .boxed()
     }
 
     fn spare(&self) -> Batch {
         self.spares.take()
+    }
+
+    fn overloaded(&self) -> Option<Overloaded> {
+        self.door.as_ref().and_then(|door| door.overloaded(self.clock))
     }
 
     fn record(&self, event: ReceiverEvent) {
@@ -120,8 +153,10 @@ impl Worker {
     /// Works until every sender of the queue is gone, then closes what is open. Runs on its own
     /// thread with its own runtime.
     pub async fn run(mut self, mut work: mpsc::Receiver<Work>) {
+        self.replay().await;
         let mut taken = Vec::with_capacity(TAKE_MAX);
         let mut sampled = Vec::new();
+        let mut kept = Vec::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut show_next = Timestamp::default();
@@ -131,21 +166,25 @@ impl Worker {
                     if n == 0 {
                         break;
                     }
-                    for Work { batch, charge } in taken.drain(..) {
+                    for Work { batch, charge, seq } in taken.drain(..) {
                         self.core.batch(batch, self.clock.now(), &mut sampled);
+                        self.core.mark(seq);
                         drop(charge);
                     }
                     self.fanout.sampled(&sampled, self.core.sites(), self.clock.now());
                     self.core.recycle(&mut sampled);
+                    self.hand_on_kept(&mut kept).await;
                 }
                 _ = tick.tick() => {
                     let now = self.clock.now();
                     self.follow_subscribers();
                     self.core.tick(now, &mut sampled);
                     self.hand_on(&mut sampled, now);
+                    self.hand_on_kept(&mut kept).await;
                     if now >= show_next {
                         show_next = now.plus_ns(SHOW_EVERY_NS);
                         (self.show)(&self.core, now, false);
+                        self.remember(now, false).await;
                     }
                 }
             }
@@ -155,7 +194,56 @@ impl Worker {
         info!(n_traces = open.n_open_traces, n_spans = open.n_open_spans, "closing open traces");
         self.core.drain(now, &mut sampled);
         self.hand_on(&mut sampled, now);
+        self.hand_on_kept(&mut kept).await;
+        // What the last traces held is free now.
+        self.hand_on_kept(&mut kept).await;
         (self.show)(&self.core, now, true);
+        self.remember(now, true).await;
+        if let Some((keeper, _)) = &self.keeper {
+            keeper.flush().await;
+        }
+    }
+
+    /// Takes from the span log what an earlier process did not finish.
+    async fn replay(&mut self) {
+        let (mut sampled, mut kept) = (Vec::new(), Vec::new());
+        loop {
+            let Some((keeper, replay)) = &mut self.keeper else { return };
+            let Some(Again { batch, seq }) = replay.next(keeper).await else { break };
+            let now = self.clock.now();
+            self.core.batch(batch, now, &mut sampled);
+            self.core.mark(seq);
+            self.hand_on(&mut sampled, now);
+            self.hand_on_kept(&mut kept).await;
+        }
+    }
+
+    /// Hands on kept traces, and with a log the verdicts on all.
+    async fn hand_on_kept(&mut self, kept: &mut Vec<KeptTrace>) {
+        self.core.take_kept(kept);
+        self.fanout.kept(kept, self.core.sites(), self.clock.now());
+        if let Some((keeper, _)) = &self.keeper {
+            if let Some(traces) = self.core.traces_mut() {
+                traces.take_verdicts(&mut self.verdicts);
+            }
+            keeper.decided(kept, &mut self.verdicts, self.core.sites()).await;
+        }
+        self.core.recycle_kept(kept);
+    }
+
+    /// Has what is remembered of decided traces saved, when that is due.
+    async fn remember(&mut self, now: Timestamp, is_last: bool) {
+        let (Some((keeper, _)), Some(traces)) = (&self.keeper, self.core.traces()) else { return };
+        if self.remember_next == Timestamp::default() {
+            self.remember_next = now.plus_ns(REMEMBER_EVERY_NS);
+        }
+        if !is_last && now < self.remember_next {
+            return;
+        }
+        self.remember_next = now.plus_ns(REMEMBER_EVERY_NS);
+        let mut bytes = Vec::new();
+        traces.decided().snapshot(&mut bytes);
+        keeper.snapshot(bytes).await;
     }
 
     /// Counts for exactly the rules that subscribers want counted now.

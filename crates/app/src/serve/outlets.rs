@@ -6,9 +6,9 @@ use std::sync::Arc;
 use prometheus_client::metrics::counter::Counter;
 use spanwise_model::Timestamp;
 use spanwise_otlp::admission::Admission;
-use spanwise_otlp::exporter::Exporter;
 use spanwise_otlp::sampled_spans::Hub;
 
+use crate::pipeline::outlets::Queue;
 use crate::telemetry::metrics::{DestinationLabel, ForwardLabels, Metrics, OutcomeLabel};
 
 /// Work counts as being shed for this long after the last refusal, so that somebody can see it.
@@ -21,8 +21,8 @@ pub(super) struct Outlets {
     pub(super) hub: Arc<Hub>,
     /// The receivers' door.
     pub(super) admission: Admission,
-    /// Destinations by endpoint.
-    pub(super) destinations: Vec<(String, Exporter)>,
+    /// Destinations by name.
+    pub(super) destinations: Vec<(String, Queue)>,
 }
 
 /// Whether work is being refused, from a count of refusals that only grows.
@@ -44,8 +44,8 @@ impl Outlets {
         }
         metrics.in_flight_bytes.set(gauge(self.admission.in_flight_bytes()));
         let mut n_missed = stream.n_missed;
-        for (destination, exporter) in &self.destinations {
-            let stats = exporter.stats();
+        for (destination, queue) in &self.destinations {
+            let stats = queue.stats();
             let lost = [
                 ("rejected", stats.n_rejected),
                 ("refused", stats.n_refused),

@@ -5,40 +5,51 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use spanwise_analyzer::rules::RuleWindows;
 use spanwise_api::{ApiState, Hosts, router};
+use spanwise_model::Timestamp;
 use spanwise_otlp::admission::Admission;
 use spanwise_otlp::exporter;
+use spanwise_otlp::protobuf_to_json;
 use spanwise_otlp::receiver::{self, Intake, grpc, http};
 use spanwise_otlp::sampled_spans::{Hub, HubConfig, Service};
 use spanwise_otlp::transport::{Endpoint, Shutdown};
 use spanwise_scaler::Scaler;
+use spanwise_wal::StdDisk;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
+use super::destinations::{self, Destinations};
 use super::outlets::Outlets;
 use super::spawn::{Spawner, shared};
 use super::{State, backends};
 use crate::clock::Clock;
-use crate::config::{Config, ForwardProtocol};
+use crate::config::Config;
 use crate::pipeline::core::{self, Core};
 use crate::pipeline::fanout::Fanout;
-use crate::pipeline::forward::{Forwarder, Forwarders};
 use crate::pipeline::inspector::Inspector;
+use crate::pipeline::keeper::{self, Door, KeeperHandle, Replay};
+use crate::pipeline::outlets::Outlet;
 use crate::pipeline::processor::{Input, Processor, QUEUE_MAX};
 use crate::pipeline::remote::{Account, Remote, compile_subscribed, rules_text};
+use crate::pipeline::traces;
 use crate::pipeline::worker::{Worker, queue};
 
 /// Name of the stage before which the destinations are told to finish.
 pub(super) const OUTLETS: &str = "destinations";
 /// Share of the memory limit for requests in flight.
 const IN_FLIGHT_PERCENT: u64 = 25;
+/// Share of the memory limit for the latest requests, from which dropped traces are promoted.
+const RECENT_PERCENT: u64 = 6;
 /// Requests that may wait for it.
 const WAITING_BYTES: u64 = 32 << 20;
 /// Share of the memory limit for received spans in a processor.
 const INSPECT_PERCENT: u64 = 25;
 /// Batches of the stream that may wait for the inspector.
 const STREAM_QUEUE: usize = 64;
+
+/// The receivers' and the worker's ends of the keeper.
+type Logged = (Door, (KeeperHandle, Replay<StdDisk>));
 
 /// Collects stages, sinks first.
 pub(super) struct Parts<'a> {
@@ -113,20 +124,18 @@ impl Parts<'_> {
         outlets: &Shutdown,
         ready: watch::Receiver<bool>,
     ) -> Result<()> {
-        let forward = self.forward(outlets);
+        let keeper_stage = self.stages.len();
+        let destinations = destinations::build(self, outlets)?;
         let epoch = self.clock.started_at().as_ns();
         let hub = Hub::new(HubConfig { epoch, ..HubConfig::default() });
         let in_flight = self.config.memory_limit / 100 * IN_FLIGHT_PERCENT;
         let admission = Admission::new(in_flight, WAITING_BYTES);
-        let destinations = self.config.forward.iter().zip(&forward.0);
         self.state.follow_outlets(Outlets {
             hub: Arc::clone(&hub),
             admission: admission.clone(),
-            destinations: destinations
-                .map(|(config, to)| (config.endpoint.to_string(), to.exporter.clone()))
-                .collect(),
+            destinations: destinations.queues.clone(),
         });
-        let work = self.worker(Arc::clone(&hub), forward, processor)?;
+        let work = self.worker(Arc::clone(&hub), destinations, keeper_stage, processor)?;
         let intake =
             Intake::new(receiver::Config::default(), admission, work, shared(self.spawner));
         let intake = Arc::new(intake);
@@ -142,43 +151,31 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn forward(&mut self, outlets: &Shutdown) -> Forwarders {
-        let mut forwarders = Vec::new();
-        for (idx, forward) in self.config.forward.iter().enumerate() {
-            let protocol = match forward.protocol {
-                ForwardProtocol::Grpc => exporter::Protocol::Grpc,
-                ForwardProtocol::HttpProtobuf => exporter::Protocol::HttpProtobuf,
-            };
-            let mut config = exporter::Config::new(forward.endpoint.clone(), protocol);
-            config.tls.ca_pem.clone_from(&forward.ca_pem);
-            if forward.gzip {
-                config.compression = spanwise_otlp::transport::Compression::Gzip;
-            }
-            config.queue_bytes_max = forward.queue_bytes as usize;
-            config.seed = self.config.sampler.seed.wrapping_add(idx as u64);
-            let (exporter, driver) = exporter::exporter(config, shared(self.spawner));
-            self.stages.push((OUTLETS, tokio::spawn(driver.run(outlets.clone()))));
-            forwarders.push(Forwarder { exporter, stamp: forward.stamp });
-        }
-        Forwarders(forwarders)
-    }
-
     fn worker(
         &mut self,
         hub: Arc<Hub>,
-        forward: Forwarders,
+        mut destinations: Destinations,
+        keeper_stage: usize,
         processor: Option<mpsc::Sender<Input>>,
     ) -> Result<Arc<dyn receiver::Ingest>> {
         let mut core = Core::new(core::Config {
             sampler: self.config.sampler,
             assembler: self.config.assembler,
             rules: Arc::clone(&self.config.rules),
+            traces: self.config.traces.clone().map(|traces| traces::Config {
+                traces,
+                recent_bytes: self.config.memory_limit / 100 * RECENT_PERCENT,
+                is_logged: self.config.data_dir.is_some(),
+            }),
         })?;
         self.state.restore(&mut core, self.clock.now());
+        let logged = self.keeper(&mut core, &mut destinations.traces, keeper_stage)?;
+        let (door, keeper) = logged.unzip();
         let fanout = Fanout {
             hub,
             records: self.state.records.clone(),
-            forward,
+            forward: destinations.spans,
+            traces: destinations.traces,
             processor,
             metrics: self.state.metrics.clone(),
             backlog: Vec::new(),
@@ -187,26 +184,56 @@ impl Parts<'_> {
         };
         let state = Arc::clone(self.state);
         let show = Box::new(move |core: &Core, now, last| state.show(core, now, last));
-        let (queue, work) = queue(core.spares(), self.state.metrics.clone());
-        let worker = Worker { core, clock: self.clock, fanout, show, revision: 0 };
-        self.stages.push(("worker", tokio::spawn(on_own_thread(worker, work)?)));
+        let (queue, work) = queue(core.spares(), self.state.metrics.clone(), door, self.clock);
+        let worker = Worker {
+            core,
+            clock: self.clock,
+            fanout,
+            show,
+            revision: 0,
+            keeper,
+            verdicts: Vec::new(),
+            remember_next: Timestamp::default(),
+        };
+        let run = async move { worker.run(work).await };
+        self.stages.push(("worker", tokio::spawn(on_own_thread("worker", run)?)));
         Ok(queue)
+    }
+
+    /// The keeper of the span log, where traces are sampled and there is a directory; the
+    /// destinations are its own then.
+    fn keeper(
+        &mut self,
+        core: &mut Core,
+        outlets: &mut Vec<Outlet>,
+        stage: usize,
+    ) -> Result<Option<Logged>> {
+        let (Some(dir), Some(traces)) = (&self.config.data_dir, core.traces_mut()) else {
+            return Ok(None);
+        };
+        let outlets = std::mem::take(outlets);
+        let opened =
+            keeper::open(dir, self.config.ack_on, outlets, self.clock, traces.decided_mut())?;
+        self.state.follow_keeper(opened.shown);
+        let run = on_own_thread("keeper", opened.keeper.run())?;
+        // It ends after the destinations.
+        self.stages.insert(stage, ("keeper", tokio::spawn(run)));
+        Ok(Some((opened.door, (opened.handle, opened.replay))))
     }
 }
 
-/// Runs the worker on a thread of its own; the future ends when the thread has.
+/// Runs a stage on a thread of its own; the future ends when the thread has.
 fn on_own_thread(
-    worker: Worker,
-    work: mpsc::Receiver<crate::pipeline::worker::Work>,
+    name: &'static str,
+    stage: impl Future<Output = ()> + Send + 'static,
 ) -> Result<impl Future<Output = ()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let thread = std::thread::Builder::new()
-        .name("worker".to_owned())
-        .spawn(move || runtime.block_on(worker.run(work)))?;
+    let thread =
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(stage))?;
     Ok(async move {
         let joined = tokio::task::spawn_blocking(move || thread.join());
         if !matches!(joined.await, Ok(Ok(()))) {
-            error!("worker panicked; restart the process");
+            error!(stage = name, "stage panicked; restart the process");
         }
     })
 }
@@ -219,7 +246,8 @@ pub(super) async fn api(
     mut stop: watch::Receiver<bool>,
 ) {
     let feed = state.records.feed().clone();
-    let api = ApiState::new(state.snapshots(), feed, Arc::clone(&state.registry));
+    let render = |request: &[u8]| protobuf_to_json(request).ok();
+    let api = ApiState::new(state.snapshots(), feed, Arc::clone(&state.registry)).rendering(render);
     let hosts = if insecure { Hosts::any() } else { Hosts::loopback(&[]) };
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
     let served = axum::serve(listener, router(api, hosts)).with_graceful_shutdown(stopped).await;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use spanwise_api::{
-    Check, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts,
+    Check, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts, TraceSampling,
 };
 use spanwise_model::{CallSites, SiteStats, Timestamp};
 use spanwise_sampler::{Budget, Profile};
@@ -22,9 +22,12 @@ use crate::config::Config;
 use crate::persist;
 use crate::pipeline::core::Core;
 use crate::pipeline::inspector::Inspected;
+use crate::pipeline::keeper::{Showing, Shown};
 use crate::pipeline::records::Records;
 use crate::pipeline::remote::Account;
+use crate::pipeline::traces::Stage;
 use crate::telemetry::metrics::{Metrics, OutcomeLabel, ReasonLabel, ReceiverLabels};
+use crate::telemetry::traces::unit_name;
 
 /// Models are written this often: after a crash at most this much learning is lost.
 const SAVE_EVERY_NS: u64 = 30 * 1_000_000_000;
@@ -65,6 +68,7 @@ struct Inner {
     account: Option<watch::Receiver<Account>>,
     outlets: Option<Outlets>,
     shedding: Shedding,
+    keeper: Option<Shown>,
     saved: Timestamp,
     n_evicted: u64,
     n_full: u64,
@@ -121,6 +125,11 @@ impl State {
         self.inner.lock().targets = Some(targets);
     }
 
+    /// Names where the keeper of the span log shows its figures.
+    pub fn follow_keeper(&self, shown: Shown) {
+        self.inner.lock().keeper = Some(shown);
+    }
+
     /// Names where the account of the subscription is kept.
     pub fn follow_account(&self, account: watch::Receiver<Account>) {
         self.inner.lock().account = Some(account);
@@ -154,6 +163,7 @@ impl State {
     pub fn show(&self, core: &Core, now: Timestamp, last: bool) {
         self.count(core);
         let (missed, shedding) = self.count_outlets(self.n_requests("overloaded"), now);
+        self.count_traces(core, now);
         let mut stats = Vec::new();
         core.statistics().snapshot(now, &mut stats);
         let model = |id| core.sampler().site(id).map(|view| model_state(&view));
@@ -163,7 +173,8 @@ impl State {
         let open = core.assembler().stats();
         let sampler = core.sampler().stats();
         status.at = now;
-        status.memory_bytes = open.bytes + sampler.heap_bytes;
+        let held = core.traces().map_or(0, Stage::held_bytes);
+        status.memory_bytes = open.bytes + sampler.heap_bytes + held;
         status.spans = SpanCounts {
             accepted: counters.n_spans,
             rejected: self.n_spans("rejected"),
@@ -177,6 +188,7 @@ impl State {
             closed: counters.n_traces,
             evicted: open.n_closed_evicted,
         };
+        status.sampling = core.traces().map(|stage| Self::sampling(stage, now));
         status.n_sites = core.sites().len() as u64;
         status.n_sites_ready = sampler.n_warm;
         let overflow = core.sites().overflow_names();
@@ -226,6 +238,12 @@ impl State {
                 }
                 status.checks.push(subscription(account));
             }
+            if let Some(keeper) = &inner.keeper {
+                let showing = keeper.get();
+                self.metrics.traces.show_logs(&showing);
+                status.shedding |= showing.problem.is_some();
+                status.checks.push(span_log(&showing));
+            }
             if inner.stopping {
                 status.checks.push(stopping());
             }
@@ -235,6 +253,7 @@ impl State {
             sites: sites.into(),
             anomalies: self.records.anomalies(),
             decisions: self.records.decisions(),
+            traces: self.records.traces(),
         }));
     }
 
@@ -271,6 +290,33 @@ impl State {
             self.metrics.receiver_requests.get_or_create(&labels).get()
         };
         PROTOCOLS.iter().map(count).sum()
+    }
+
+    fn sampling(stage: &Stage, now: Timestamp) -> TraceSampling {
+        let (counters, sampler) = (stage.counters(), stage.sampler_stats());
+        let balance = stage.ledger().balance(now);
+        let shadow = stage.shadows().iter();
+        let bound = stage.ledger().bound();
+        TraceSampling {
+            sampler: stage.algorithm().as_str().to_owned(),
+            mode: stage.mode().as_str(),
+            budget: bound.total.to_string(),
+            unit: unit_name(bound.total.unit),
+            seen: balance.seen,
+            kept: balance.kept,
+            allowed: balance.allowed,
+            n_held: sampler.n_held,
+            n_kept: counters.n_kept,
+            n_dropped: counters.n_dropped,
+            anomaly_share: sampler.anomaly_share,
+            shadow: shadow.map(|one| (one.name.clone(), one.n_seen, one.n_kept)).collect(),
+        }
+    }
+
+    fn count_traces(&self, core: &Core, now: Timestamp) {
+        if let Some(stage) = core.traces() {
+            self.metrics.traces.show(stage, now);
+        }
     }
 
     fn n_spans(&self, outcome: &'static str) -> u64 {
@@ -348,6 +394,19 @@ fn subscription(account: Account) -> Check {
          {n_restarts} restarts of the sampler"
     );
     Check { name: "subscription".to_owned(), ok: connected, detail }
+}
+
+fn span_log(showing: &Showing) -> Check {
+    let detail = match &showing.problem {
+        None => format!(
+            "{} requests acknowledged; {} MiB of spans, {} MiB of kept traces",
+            showing.n_acknowledged,
+            showing.span_log_bytes >> 20,
+            showing.kept_log_bytes >> 20
+        ),
+        Some(problem) => format!("not acknowledging: {problem}; tried again every second"),
+    };
+    Check { name: "span log".to_owned(), ok: showing.problem.is_none(), detail }
 }
 
 fn stopping() -> Check {

@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::traces::TraceMetrics;
+
 /// Labels of a receiver counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReceiverLabels {
@@ -178,6 +180,8 @@ pub struct Metrics {
     pub target_replicas: Family<ReplicaLabels, Gauge>,
     /// Seconds that observations and actions took.
     pub orchestrator_seconds: Histograms<OrchestratorLabels>,
+    /// Whole traces.
+    pub traces: TraceMetrics,
 }
 
 impl Default for Metrics {
@@ -211,6 +215,7 @@ impl Default for Metrics {
             decisions: Family::default(),
             target_replicas: Family::default(),
             orchestrator_seconds: Family::new_with_constructor(seconds),
+            traces: TraceMetrics::default(),
         }
     }
 }
@@ -222,6 +227,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("spanwise");
         metrics.register_edges(&mut registry);
         metrics.register_stages(&mut registry);
+        metrics.traces.register(&mut registry);
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "What runs", Info::new(version));
         (metrics, registry)

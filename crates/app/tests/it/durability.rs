@@ -140,7 +140,8 @@ fn models_are_saved_within_a_minute_of_learning() {
     let open = || State::open(&config, &Role::All, clock, at).unwrap();
     let core = || {
         let (sampler, assembler) = (config.sampler, config.assembler);
-        Core::new(core::Config { sampler, assembler, rules: std::sync::Arc::clone(&config.rules) })
+        let rules = std::sync::Arc::clone(&config.rules);
+        Core::new(core::Config { sampler, assembler, rules, traces: None })
     };
     let mut learnt = core().unwrap();
     let batch = decode(request(recent(1, N, 20)), &Limits::default()).unwrap().batch;

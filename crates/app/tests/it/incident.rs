@@ -61,6 +61,7 @@ fn play(budget: &str, rules: &str, is_thin: bool) -> Played {
         sampler: config.sampler,
         assembler: config.assembler,
         rules: Arc::clone(&config.rules),
+        traces: None,
     })
     .unwrap();
     let mut windows = RuleWindows::new(config.rules);

@@ -9,11 +9,13 @@ mod forward;
 mod forward_tls;
 mod hostile;
 mod incident;
+mod kill;
 mod policy_oracle;
 mod sdk;
 mod split;
 mod support;
 mod tail_sampling;
+mod traces;
 
 // The oracle of the fuzz target finds it in the same place.
 use spanwise::config;

@@ -60,6 +60,11 @@ pub struct Stats {
     pub n_queued_bytes: usize,
     /// Attempts that failed and were repeated.
     pub n_retries: u64,
+    /// Requests that are done with: acknowledged, or refused for good. They are done in the order in
+    /// which they were queued, so this says which.
+    pub n_done_requests: u64,
+    /// Whether the task has ended, so that nothing more is sent.
+    pub is_stopped: bool,
     /// What the server said last that was not plain success.
     pub last_problem: Option<String>,
 }
@@ -75,7 +80,6 @@ struct Shared {
 struct Queue {
     requests: VecDeque<Item>,
     stats: Stats,
-    is_stopped: bool,
 }
 
 /// A request and the number of spans in it.
@@ -103,7 +107,7 @@ impl Exporter {
     pub fn send(&self, request: Bytes, n_spans: u64) -> Result<(), NotQueued> {
         let mut queue = self.shared.queue.lock();
         let n_bytes = queue.stats.n_queued_bytes + request.len();
-        let refused = if queue.is_stopped {
+        let refused = if queue.stats.is_stopped {
             Some(NotQueued::Stopped)
         } else if request.len() > REQUEST_BYTES_MAX {
             Some(NotQueued::TooLarge)
@@ -198,6 +202,7 @@ impl Shared {
     fn done(&self, item: &Item, problem: Option<String>, count: impl FnOnce(&mut Stats)) {
         let mut queue = self.queue.lock();
         queue.requests.pop_front();
+        queue.stats.n_done_requests += 1;
         queue.stats.n_queued -= item.n_spans;
         queue.stats.n_queued_bytes -= item.request.len();
         if problem.is_some() {
@@ -214,7 +219,7 @@ impl Shared {
 
     fn stop(&self) {
         let mut queue = self.queue.lock();
-        queue.is_stopped = true;
+        queue.stats.is_stopped = true;
         queue.requests.clear();
         queue.stats.n_abandoned += queue.stats.n_queued;
         queue.stats.n_queued = 0;

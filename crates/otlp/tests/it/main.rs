@@ -4,6 +4,7 @@
 mod corpus;
 mod decode;
 mod differential;
+mod emit;
 mod encode;
 mod generate;
 #[allow(warnings, clippy::all, clippy::pedantic, reason = "generated code")]

@@ -108,6 +108,7 @@ where
             sampler: config.sampler,
             assembler: config.assembler,
             rules: config.rules,
+            traces: None,
         })?;
         let (sampled, times_ns) = (Vec::new(), Vec::new());
         Ok(Self { core, one, now: START, sampled, times_ns, n_spans: 0 })

@@ -1,0 +1,123 @@
+//! The trace sampler's settings.
+
+use spanwise_sampler::trace::{Algorithm, Bound, Budget};
+
+use super::{Problems, SEED_DEFAULT};
+use crate::config::raw::{RawSampler, RawTraces};
+
+/// Share of the traces that is kept.
+pub(super) const BUDGET_DEFAULT: &str = "1%";
+/// Budgets that are only counted.
+const SHADOWS_MAX: usize = 16;
+
+/// Which whole traces are kept.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// How traces are chosen.
+    pub sampler: spanwise_sampler::trace::Config,
+    /// What may be kept.
+    pub bound: Bound,
+    /// The resource attribute that names the tenant.
+    pub tenant: Option<String>,
+    /// Budgets that are counted in the same pass.
+    pub shadow: Vec<Budget>,
+    /// Whether verdicts are carried out or written.
+    pub mode: TraceMode,
+}
+
+/// What a verdict does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TraceMode {
+    /// It decides.
+    #[default]
+    Sample,
+    /// It is written on the trace, which is kept in any case.
+    Tag,
+}
+
+impl TraceMode {
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sample => "sample",
+            Self::Tag => "tag",
+        }
+    }
+}
+
+/// The settings, or nothing if whole traces are not sampled; `None` if something is wrong.
+#[expect(clippy::option_option, reason = "absent and wrong are told apart")]
+pub(super) fn build(raw: &RawSampler, problems: &mut Problems) -> Option<Option<Traces>> {
+    let mode = match raw.mode.as_deref() {
+        None | Some("sample") => Some(TraceMode::Sample),
+        Some("tag") => Some(TraceMode::Tag),
+        Some(other) => {
+            let message = format!("unknown mode `{other}`");
+            problems.error("sampler.mode", "C020", message, "write sample or tag");
+            None
+        }
+    };
+    let Some(traces) = &raw.traces else { return mode.map(|_| None) };
+    let path = "sampler.traces";
+    let algorithm = match traces.sampler.as_deref() {
+        None => Some(Algorithm::default()),
+        Some(name) => Algorithm::from_name(name).or_else(|| {
+            let known: Vec<&str> = Algorithm::ALL.into_iter().map(Algorithm::as_str).collect();
+            let message = format!("unknown sampler `{name}`");
+            let fix = format!("write one of {}", known.join(", "));
+            problems.error(format!("{path}.sampler"), "C020", message, &fix);
+            None
+        }),
+    };
+    let bound = bound(path, traces, problems);
+    let shadow: Option<Vec<Budget>> = (0..)
+        .zip(&traces.shadow)
+        .map(|(idx, text)| budget(&format!("{path}.shadow[{idx}]"), text, problems))
+        .collect();
+    if traces.shadow.len() > SHADOWS_MAX {
+        let message = format!("more than {SHADOWS_MAX} budgets to count");
+        problems.error(format!("{path}.shadow"), "C020", message, "leave some out");
+        return None;
+    }
+    let mut sampler = spanwise_sampler::trace::Config {
+        algorithm: algorithm?,
+        seed: raw.seed.unwrap_or(SEED_DEFAULT),
+        ..Default::default()
+    };
+    let mode = mode?;
+    if mode == TraceMode::Tag {
+        // Every trace leaves at once, so its verdict is final at once.
+        sampler.waiting.n_traces = 0;
+    }
+    let tenant = traces.tenant.as_ref().map(|tenant| tenant.attribute.clone());
+    Some(Some(Traces { sampler, bound: bound?, tenant, shadow: shadow?, mode }))
+}
+
+fn bound(path: &str, raw: &RawTraces, problems: &mut Problems) -> Option<Bound> {
+    let text = raw.budget.as_deref().unwrap_or(BUDGET_DEFAULT);
+    let total = budget(&format!("{path}.budget"), text, problems)?;
+    let mut bound = Bound { total, ..Bound::default() };
+    if let Some(tenant) = &raw.tenant {
+        bound.per_tenant =
+            Some(budget(&format!("{path}.tenant.budget"), &tenant.budget, problems)?);
+        if tenant.attribute.is_empty() {
+            let fix = "write the resource attribute that names the tenant, such as tenant.id";
+            let message = "no attribute is named".to_owned();
+            problems.error(format!("{path}.tenant.attribute"), "C020", message, fix);
+            return None;
+        }
+    }
+    Some(if raw.strict { bound.strict() } else { bound })
+}
+
+fn budget(path: &str, text: &str, problems: &mut Problems) -> Option<Budget> {
+    match text.parse() {
+        Ok(budget) => Some(budget),
+        Err(error) => {
+            let error: spanwise_sampler::Error = error;
+            let fix = "write 5%, 200/s, 20k spans/s, 5MB/s or 100GB/month";
+            problems.error(path, "C020", error.to_string(), fix);
+            None
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! The keeper: a thread with two logs, so that what was acknowledged is not lost.
+//!
+//! `spans` holds every request until the traces in it are decided: a client is answered when the
+//! commit that holds its request is on disk, and one commit serves everybody who came meanwhile.
+//! `kept` holds what was decided: kept traces until every destination has them, each at its own
+//! pace, and who was dropped. A request is released only after the verdicts on its traces are on
+//! disk. What power takes is decided again, so a trace may be sent twice and never not at all.
+//!
+//! A full disk or a full log stops acknowledging, nothing else: clients are told to come again, and
+//! the next attempt is a second later.
+
+mod delivery;
+mod door;
+mod message;
+mod record;
+mod replay;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use parking_lot::Mutex;
+use spanwise_otlp::receiver::Overloaded;
+use spanwise_wal::{Codec, Disk, Durability, Kind, Log, Retention, StdDisk};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use spanwise_assembler::Decided;
+
+use super::outlets::Outlet;
+use crate::clock::Clock;
+use crate::persist;
+
+use delivery::Delivery;
+use message::{Message, Submitted, Verdicts};
+
+pub use door::{Door, KeeperHandle};
+pub use replay::{Again, Replay};
+
+/// Requests that may wait for the next commit; each holds a place in the worker's queue.
+const SUBMITTED_MAX: usize = 1_024;
+/// Messages of the worker that may wait. It waits for the disk as the clients do.
+const DECIDED_MAX: usize = 256;
+/// Destinations are looked after this often.
+const PUMP: Duration = Duration::from_millis(50);
+/// How far destinations are is brought to disk this often: after a crash they get that much twice.
+const SETTLE: Duration = Duration::from_secs(1);
+/// After a failed commit nothing is taken for this long.
+const REST: Duration = Duration::from_secs(1);
+/// The end waits this long for destinations to take what is theirs.
+const FLUSH: Duration = Duration::from_secs(5);
+/// What either log may hold.
+const LOG_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of one commit.
+const COMMIT_BYTES_MAX: u64 = 128 << 20;
+/// The consumer of the kept log that is the snapshot of decided traces.
+const SNAPSHOT: &str = "decided";
+/// Folders and files below the data directory.
+const SPANS: &str = "spans";
+const KEPT: &str = "kept";
+const SNAPSHOT_FILE: &str = "decided.spanwise";
+
+/// What the rest of the process sees of the keeper.
+#[derive(Clone, Debug, Default)]
+pub struct Shown(Arc<Mutex<Showing>>);
+
+/// Figures of the keeper.
+#[derive(Clone, Debug, Default)]
+pub struct Showing {
+    /// Bytes of both logs.
+    pub span_log_bytes: u64,
+    /// Bytes of the kept log.
+    pub kept_log_bytes: u64,
+    /// Commits of the span log.
+    pub n_commits: u64,
+    /// Syncs that failed.
+    pub n_failed_syncs: u64,
+    /// Requests that were refused because they could not be written.
+    pub n_refused: u64,
+    /// Requests acknowledged.
+    pub n_acknowledged: u64,
+    /// Spans given up because the kept log was full, all destinations together.
+    pub n_given_up_spans: u64,
+    /// Requests in the span log that are not decided, or whose verdicts are not on disk.
+    pub n_held_requests: u64,
+    /// Spans that each destination has not got, or of which it is not on disk that it has.
+    pub backlogs: Vec<(String, u64)>,
+    /// Why nothing is taken now.
+    pub problem: Option<String>,
+    /// Until when.
+    refused_until: Option<std::time::Instant>,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct Keeper<D: Disk> {
+    spans: Log<D>,
+    kept: Log<D>,
+    deliveries: Vec<Delivery<D>>,
+    submitted: mpsc::Receiver<Submitted>,
+    decided: mpsc::Receiver<Message>,
+    /// Requests whose verdicts are appended and not yet on disk.
+    to_release: Vec<u32>,
+    is_kept_dirty: bool,
+    /// When cursors are brought to disk next.
+    settle_next: Option<std::time::Instant>,
+    durability: Durability,
+    freed: door::Freed,
+    dir: PathBuf,
+    clock: Clock,
+    shown: Shown,
+}
+
+/// What [`open`] makes.
+#[derive(Debug)]
+pub struct Opened<D: Disk> {
+    /// The thread's part.
+    pub keeper: Keeper<D>,
+    /// The receivers' part.
+    pub door: Door,
+    /// The worker's part.
+    pub handle: KeeperHandle,
+    /// What is to be replayed first.
+    pub replay: Replay<D>,
+    /// What is shown.
+    pub shown: Shown,
+}
+
+/// Opens both logs below `data_dir`, finds what was not finished, and tells `decided` what was.
+pub fn open(
+    data_dir: &Path,
+    durability: Durability,
+    outlets: Vec<Outlet>,
+    clock: Clock,
+    decided: &mut Decided,
+) -> Result<Opened<StdDisk>> {
+    let disk = |name: &str| {
+        let dir = data_dir.join(name);
+        StdDisk::new(&dir).with_context(|| format!("log in {}", dir.display()))
+    };
+    let logs =
+        Logs { spans: disk(SPANS)?, kept: disk(KEPT)?, durability, dir: data_dir.to_owned() };
+    assemble(logs, outlets, clock, decided)
+}
+
+/// Where the logs are, and what they promise.
+struct Logs<D: Disk> {
+    spans: D,
+    kept: D,
+    durability: Durability,
+    /// For the snapshot of decided traces.
+    dir: PathBuf,
+}
+
+fn assemble<D: Disk>(
+    logs: Logs<D>,
+    outlets: Vec<Outlet>,
+    clock: Clock,
+    decided: &mut Decided,
+) -> Result<Opened<D>> {
+    let spans = open_log(logs.spans, logs.durability)?;
+    // Verdicts are never less safe than the requests they release.
+    let kept_durability = match logs.durability {
+        Durability::Memory => Durability::Write,
+        other => other,
+    };
+    let mut kept = open_log(logs.kept, kept_durability)?;
+    kept.finish_replay();
+    let stamps: Vec<bool> = outlets.iter().map(|outlet| outlet.stamp).collect();
+    let mut deliveries = delivery::follow(outlets, &mut kept)?;
+    replay::restore(&logs.dir.join(SNAPSHOT_FILE), decided);
+    let replay = replay::read_kept((&kept, &spans), &mut deliveries, decided, clock.now());
+    let (submit, submitted) = mpsc::channel(SUBMITTED_MAX);
+    let (decide, verdicts) = mpsc::channel(DECIDED_MAX);
+    let freed = door::Freed::default();
+    let shown = Shown::default();
+    let handle = KeeperHandle::new(decide, freed.clone(), stamps);
+    let door = Door::new(submit, shown.clone());
+    let keeper = Keeper {
+        spans,
+        kept,
+        deliveries,
+        submitted,
+        decided: verdicts,
+        to_release: Vec::new(),
+        is_kept_dirty: false,
+        settle_next: None,
+        durability: logs.durability,
+        freed,
+        dir: logs.dir,
+        clock,
+        shown: shown.clone(),
+    };
+    Ok(Opened { keeper, door, handle, replay, shown })
+}
+
+fn open_log<D: Disk>(disk: D, durability: Durability) -> Result<Log<D>> {
+    let config = spanwise_wal::Config {
+        durability,
+        retention: Retention::Released,
+        log_bytes_max: LOG_BYTES_MAX,
+        unsynced_bytes_max: COMMIT_BYTES_MAX,
+        ..spanwise_wal::Config::default()
+    };
+    let (log, recovery) = Log::open(disk, config)?;
+    if recovery.is_degraded() {
+        warn!(?recovery, "log is damaged; what could be read is used");
+    } else if recovery.n_records > 0 {
+        info!(n_records = recovery.n_records, "log opened");
+    }
+    Ok(log)
+}
+
+impl<D: Disk> Keeper<D> {
+    /// Works until both queues have ended and the destinations have what they take, then syncs. Runs
+    /// on a thread of its own with its own runtime.
+    pub async fn run(mut self) {
+        let mut submitted = Vec::new();
+        let mut pump = tokio::time::interval(PUMP);
+        pump.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let (mut is_open, mut is_deciding) = (true, true);
+        while is_open || is_deciding {
+            let may_decide = is_deciding && !self.shown.is_refusing(self.clock);
+            tokio::select! {
+                n = self.submitted.recv_many(&mut submitted, SUBMITTED_MAX), if is_open => {
+                    is_open = n > 0;
+                    self.take(&mut submitted);
+                }
+                message = self.decided.recv(), if may_decide => {
+                    match message {
+                        Some(message) => self.note(message).await,
+                        None => is_deciding = false,
+                    }
+                }
+                _ = pump.tick() => self.look_after(),
+            }
+        }
+        self.end().await;
+    }
+
+    /// Appends requests, commits them together, hands them on and answers.
+    fn take(&mut self, submitted: &mut Vec<Submitted>) {
+        if submitted.is_empty() {
+            return;
+        }
+        let mut waiting: Vec<(u64, Submitted)> = Vec::with_capacity(submitted.len());
+        for mut one in submitted.drain(..) {
+            match self.spans.append_held(Kind::BATCH, one.codec, &one.packed, 1) {
+                Ok(seq) => {
+                    if self.durability == Durability::Memory {
+                        one.answer(Ok(()));
+                    }
+                    waiting.push((seq, one));
+                }
+                Err(error) => {
+                    self.refuse(&error);
+                    one.answer(Err(Overloaded { retry_after: REST }));
+                }
+            }
+        }
+        match self.spans.commit() {
+            Ok(committed) => {
+                self.shown.relieve(waiting.len() as u64);
+                for (seq, one) in waiting {
+                    let segment = committed.position(seq).map(|position| position.segment);
+                    one.accept(seq, segment, &self.freed);
+                }
+            }
+            Err(error) => {
+                self.spans.discard_uncommitted();
+                self.refuse(&error);
+                for (_, one) in waiting {
+                    one.refuse(Overloaded { retry_after: REST });
+                }
+            }
+        }
+    }
+
+    async fn note(&mut self, message: Message) {
+        match message {
+            Message::Verdicts(verdicts) => self.append(verdicts),
+            Message::Hold { segment } => self.spans.hold(segment, 1),
+            Message::Replayed => self.spans.finish_replay(),
+            Message::Snapshot(bytes) => self.save(&bytes),
+            Message::Flush(done) => {
+                self.flush().await;
+                // Nobody waits any more if the process is told to hurry.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Appends kept traces and verdicts, which the next commit brings to disk, and offers the traces
+    /// to destinations that wait for nothing else.
+    fn append(&mut self, decided: Verdicts) {
+        let mut is_whole = true;
+        for pack in &decided.packs {
+            let payload = record::kept(pack);
+            let appended = self.kept.append(Kind::KEPT, Codec::NONE, &payload);
+            let Some(seq) = self.appended(appended) else {
+                is_whole = false;
+                continue;
+            };
+            self.is_kept_dirty = true;
+            for delivery in &mut self.deliveries {
+                delivery.add(seq, pack);
+            }
+            if !pack.is_whole {
+                // The record that ends this trace must not be on disk without this one.
+                self.commit_kept();
+            }
+        }
+        if !decided.entries.is_empty() {
+            let payload = record::verdicts(&decided.entries);
+            let appended = self.kept.append(Kind::VERDICT, Codec::NONE, &payload);
+            is_whole &= self.appended(appended).is_some();
+            self.is_kept_dirty = true;
+        }
+        if is_whole {
+            self.to_release.extend(decided.freed);
+        }
+        // Else the requests stay in the log, and are judged again after the next start.
+        if self.kept.stats().n_unsynced_bytes > COMMIT_BYTES_MAX / 4 {
+            self.commit_kept();
+        }
+    }
+
+    fn appended(&mut self, appended: Result<u64, spanwise_wal::Error>) -> Option<u64> {
+        match appended {
+            Ok(seq) => Some(seq),
+            Err(problem) => {
+                error!(error = %problem, "a verdict could not be logged; it may be taken again");
+                self.refuse(&problem);
+                None
+            }
+        }
+    }
+
+    /// Brings verdicts to disk, then lets go of the requests they were about.
+    fn commit_kept(&mut self) {
+        if self.is_kept_dirty {
+            match self.kept.commit() {
+                Ok(committed) => {
+                    self.is_kept_dirty = false;
+                    for delivery in &mut self.deliveries {
+                        delivery.committed(&committed);
+                    }
+                }
+                Err(error) => {
+                    self.refuse(&error);
+                    return;
+                }
+            }
+        }
+        if self.to_release.is_empty() {
+            return;
+        }
+        for segment in self.to_release.drain(..) {
+            self.spans.release(segment, 1);
+        }
+        if let Err(error) = self.spans.commit() {
+            self.refuse(&error);
+        }
+    }
+
+    /// Brings verdicts to disk, feeds the destinations, brings to disk how far they are, and shows
+    /// all that.
+    fn look_after(&mut self) {
+        self.commit_kept();
+        let n_given_up = self.pump();
+        let now = self.clock.instant();
+        if self.settle_next.is_none_or(|next| now >= next) {
+            self.settle_next = Some(now + SETTLE);
+            self.settle();
+        }
+        self.show(n_given_up);
+    }
+
+    /// Brings to disk how far each destination is, and whatever else is not: what nobody needs any
+    /// more is deleted only then.
+    fn settle(&mut self) {
+        let last_seq = self.kept.next_seq() - 1;
+        for delivery in &self.deliveries {
+            let done = delivery.done_seq().unwrap_or(last_seq);
+            if self.kept.cursor(delivery.name()) < Some(done)
+                && let Err(error) = self.kept.set_cursor(delivery.name(), done)
+            {
+                warn!(%error, "cursor of a destination");
+            }
+        }
+        self.is_kept_dirty = true;
+        self.commit_kept();
+        for synced in [self.spans.sync(), self.kept.sync()] {
+            if let Err(error) = synced {
+                self.refuse(&error);
+            }
+        }
+    }
+
+    /// Feeds the destinations; how many spans were given up for lack of
+    /// room.
+    fn pump(&mut self) -> u64 {
+        let mut n_given_up = 0;
+        for delivery in &mut self.deliveries {
+            delivery.pump();
+        }
+        if self.kept.stats().n_bytes > LOG_BYTES_MAX {
+            let slowest = self.deliveries.iter_mut().min_by_key(|delivery| delivery.done_seq());
+            n_given_up = slowest.map_or(0, |slowest| slowest.give_up(self.kept.first_seq()));
+        }
+        n_given_up
+    }
+
+    fn show(&self, n_given_up: u64) {
+        let (spans, kept) = (self.spans.stats(), self.kept.stats());
+        let backlogs = self.deliveries.iter();
+        let backlogs =
+            backlogs.map(|delivery| (delivery.name().to_owned(), delivery.n_spans())).collect();
+        let mut shown = self.shown.0.lock();
+        shown.span_log_bytes = spans.n_bytes;
+        shown.kept_log_bytes = kept.n_bytes;
+        shown.n_held_requests = spans.n_held;
+        shown.n_commits = spans.n_commits;
+        shown.n_failed_syncs = spans.n_failed_syncs + kept.n_failed_syncs;
+        shown.n_given_up_spans += n_given_up;
+        shown.backlogs = backlogs;
+    }
+
+    /// Writes what is remembered of decided traces; the verdicts before need not be read again.
+    fn save(&mut self, bytes: &[u8]) {
+        let last_seq = self.kept.next_seq() - 1;
+        match persist::replace(&self.dir.join(SNAPSHOT_FILE), bytes) {
+            Ok(()) => {
+                if let Err(error) = self.kept.set_cursor(SNAPSHOT, last_seq) {
+                    warn!(%error, "cursor of the snapshot of decided traces");
+                }
+                self.is_kept_dirty = true;
+            }
+            Err(error) => error!(error = format!("{error:#}"), "decided traces could not be saved"),
+        }
+    }
+
+    /// Gives the destinations a while to take what is theirs.
+    async fn flush(&mut self) {
+        let until = self.clock.instant() + FLUSH;
+        loop {
+            self.look_after();
+            let is_taken = self.deliveries.iter().all(Delivery::is_taken);
+            if is_taken || self.clock.instant() >= until {
+                return;
+            }
+            tokio::time::sleep(PUMP).await;
+        }
+    }
+
+    /// Waits for the destinations to end, then notes how far each has come.
+    async fn end(&mut self) {
+        while !self.deliveries.iter().all(Delivery::has_ended) {
+            self.look_after();
+            tokio::time::sleep(PUMP).await;
+        }
+        self.look_after();
+        self.settle();
+    }
+
+    /// Nothing is taken for a while.
+    fn refuse(&mut self, problem: &spanwise_wal::Error) {
+        let mut shown = self.shown.0.lock();
+        let text = problem.to_string();
+        if shown.problem.as_ref() != Some(&text) {
+            error!(error = %text, "acknowledging stops until the log can be written again");
+        }
+        shown.problem = Some(text);
+        shown.n_refused += 1;
+        shown.refused_until = Some(self.clock.instant() + REST);
+    }
+}
+
+impl Shown {
+    /// Figures now.
+    pub fn get(&self) -> Showing {
+        self.0.lock().clone()
+    }
+
+    /// Whether nothing is taken now.
+    pub fn is_refusing(&self, clock: Clock) -> bool {
+        let until = self.0.lock().refused_until;
+        until.is_some_and(|until| clock.instant() < until)
+    }
+
+    fn relieve(&self, n_acknowledged: u64) {
+        let mut shown = self.0.lock();
+        if n_acknowledged > 0 && shown.problem.take().is_some() {
+            info!("acknowledging again");
+            shown.refused_until = None;
+        }
+        shown.n_acknowledged += n_acknowledged;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! How the receivers and the worker reach the keeper.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use spanwise_model::{Batch, CallSites};
+use spanwise_otlp::admission::Charge;
+use spanwise_otlp::receiver::Overloaded;
+use spanwise_otlp::{KeptSpan, reframe};
+use spanwise_wal::{Codec, Compressor};
+use tokio::sync::{mpsc, oneshot};
+
+use super::message::{Entry, KeptPack, Message, Submitted, Verdicts};
+use super::{REST, Shown};
+use crate::clock::Clock;
+use crate::pipeline::traces::{KeptTrace, Verdicted, pack};
+use crate::pipeline::worker::Work;
+
+/// Compressors that are kept for the next requests.
+const COMPRESSORS_MAX: usize = 16;
+/// Verdicts of one record.
+const VERDICTS_MAX: usize = 65_536;
+
+/// Segments of requests that nobody holds any more.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Freed(Arc<Mutex<Vec<u32>>>);
+
+/// A request's place in the span log, for as long as somebody holds it.
+#[derive(Debug)]
+struct Lease {
+    segment: u32,
+    freed: Freed,
+}
+
+/// The receivers' part.
+#[derive(Debug)]
+pub struct Door {
+    submit: mpsc::Sender<Submitted>,
+    compressors: Mutex<Vec<Compressor>>,
+    shown: Shown,
+}
+
+/// The worker's part.
+#[derive(Debug)]
+pub struct KeeperHandle {
+    decide: mpsc::Sender<Message>,
+    freed: Freed,
+    /// Which ways of framing are wanted: without stamps, with stamps.
+    variants: Vec<bool>,
+}
+
+impl Freed {
+    pub(super) fn lease(&self, segment: u32) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(Lease { segment, freed: self.clone() })
+    }
+
+    fn take(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.freed.0.lock().push(self.segment);
+    }
+}
+
+impl Door {
+    pub(super) fn new(submit: mpsc::Sender<Submitted>, shown: Shown) -> Self {
+        Self { submit, compressors: Mutex::default(), shown }
+    }
+
+    /// Brings a request into the log and then to the worker, in the place that was kept for it.
+    ///
+    /// # Errors
+    /// It could not be written and is nowhere.
+    pub async fn submit(
+        &self,
+        batch: Batch,
+        charge: Charge,
+        place: mpsc::OwnedPermit<Work>,
+    ) -> Result<(), Overloaded> {
+        let refused = Overloaded { retry_after: REST };
+        let (packed, codec) = self.pack(&batch);
+        let (answer, answered) = oneshot::channel();
+        let answer = Some(answer);
+        let submitted = Submitted { packed, codec, batch, charge, place, answer };
+        self.submit.send(submitted).await.map_err(|_| refused)?;
+        answered.await.map_err(|_| refused)?
+    }
+
+    /// Whether nothing is taken now, and when to come again.
+    pub fn overloaded(&self, clock: Clock) -> Option<Overloaded> {
+        self.shown.is_refusing(clock).then_some(Overloaded { retry_after: REST })
+    }
+
+    fn pack(&self, batch: &Batch) -> (Vec<u8>, Codec) {
+        let taken = self.compressors.lock().pop();
+        let mut compressor = taken.unwrap_or_default();
+        let reframed;
+        let request = if is_request(batch) {
+            &batch.bytes
+        } else {
+            let all = 0..batch.spans.len() as u32;
+            let spans: Vec<KeptSpan<'_>> =
+                all.map(|span_idx| KeptSpan { batch, span_idx, stamp: &[] }).collect();
+            reframed = reframe(&spans).bytes;
+            &reframed
+        };
+        let mut packed = Vec::with_capacity(request.len() / 3);
+        let codec = compressor.pack(request, &mut packed);
+        let mut compressors = self.compressors.lock();
+        if compressors.len() < COMPRESSORS_MAX {
+            compressors.push(compressor);
+        }
+        (packed, codec)
+    }
+}
+
+/// Whether the bytes of a batch are a request and nothing else: a resource that came in pieces was
+/// joined behind it.
+fn is_request(batch: &Batch) -> bool {
+    let spans_end = batch.spans.iter().map(|head| head.raw.start + head.raw.len).max();
+    let contexts = batch.resources.iter().map(|resource| resource.raw);
+    let contexts = contexts.chain(batch.scopes.iter().map(|scope| scope.raw));
+    let last_start = contexts.map(|raw| raw.start).max().unwrap_or(0);
+    spans_end.is_none_or(|end| last_start < end)
+}
+
+impl KeeperHandle {
+    pub(super) fn new(
+        decide: mpsc::Sender<Message>,
+        freed: Freed,
+        mut variants: Vec<bool>,
+    ) -> Self {
+        variants.sort_unstable();
+        variants.dedup();
+        Self { decide, freed, variants }
+    }
+
+    /// Sends kept traces and verdicts. Waits while the keeper waits for the disk.
+    pub async fn decided(
+        &self,
+        kept: &[KeptTrace],
+        verdicts: &mut Vec<Verdicted>,
+        sites: &CallSites,
+    ) {
+        // Taken first: what is freed was decided before.
+        let mut decided = Verdicts { freed: self.freed.take(), ..Verdicts::default() };
+        for &is_stamped in &self.variants {
+            for pack in pack(kept, sites, is_stamped) {
+                let last = pack.traces.end.saturating_sub(1);
+                let ends = pack.traces.start..if pack.is_whole { pack.traces.end } else { last };
+                decided.packs.push(KeptPack {
+                    request: pack.bytes,
+                    n_spans: pack.n_spans,
+                    is_stamped,
+                    is_whole: pack.is_whole,
+                    entries: kept[ends].iter().map(entry).collect(),
+                });
+            }
+        }
+        let has_packs = !self.variants.is_empty();
+        let alone = verdicts.drain(..).filter(|verdict| verdict.kept.is_none() || !has_packs);
+        decided.entries = alone.map(Entry::from).collect();
+        if decided.packs.is_empty() && decided.entries.is_empty() && decided.freed.is_empty() {
+            return;
+        }
+        debug_assert!(decided.entries.len() < 64 * VERDICTS_MAX, "verdicts fit a record");
+        self.say(Message::Verdicts(decided)).await;
+    }
+
+    /// Says that a request found in the span log is needed, and takes a lease for it.
+    pub(super) async fn hold(&self, segment: u32) -> Arc<dyn Any + Send + Sync> {
+        self.say(Message::Hold { segment }).await;
+        self.freed.lease(segment)
+    }
+
+    /// Says that the span log has been replayed.
+    pub(super) async fn replayed(&self) {
+        self.say(Message::Replayed).await;
+    }
+
+    /// Saves what is remembered of decided traces.
+    pub async fn snapshot(&self, bytes: Vec<u8>) {
+        self.say(Message::Snapshot(bytes)).await;
+    }
+
+    /// Waits until everything said so far is on disk and was offered to the destinations.
+    pub async fn flush(&self) {
+        let (done, is_done) = oneshot::channel();
+        self.say(Message::Flush(done)).await;
+        // A keeper that is gone has nothing to flush.
+        let _ = is_done.await;
+    }
+
+    async fn say(&self, message: Message) {
+        // A keeper that panicked is reported by its stage.
+        drop(self.decide.send(message).await);
+    }
+}
+
+fn entry(kept: &KeptTrace) -> Entry {
+    Entry { trace_id: kept.trace_id, through: kept.through, kept: Some(kept.why.note()) }
+}
+
+impl From<Verdicted> for Entry {
+    fn from(verdict: Verdicted) -> Self {
+        let Verdicted { trace_id, through, kept } = verdict;
+        Self { trace_id, through, kept }
+    }
+}

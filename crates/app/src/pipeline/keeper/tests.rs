@@ -1,0 +1,212 @@
+use std::time::Duration;
+
+use spanwise_assembler::LateConfig;
+use spanwise_model::{Batch, Timestamp, TraceId};
+use spanwise_otlp::admission::Admission;
+use spanwise_otlp::{Limits, RequestBuilder, decode};
+use spanwise_wal::testing::SimDisk;
+use tokio::sync::mpsc::Receiver;
+
+use super::*;
+use crate::pipeline::outlets::{Queue, Sink, Writer};
+use crate::pipeline::traces::{KeptTrace, Verdicted, Why};
+use crate::pipeline::worker::Work;
+
+/// A keeper on simulated disks, with the receivers' and the worker's ends of it.
+struct Stand {
+    spans: SimDisk,
+    kept: SimDisk,
+    dir: tempfile::TempDir,
+    delivered: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+struct Running {
+    door: Door,
+    handle: KeeperHandle,
+    replay: Replay<SimDisk>,
+    shown: Shown,
+    worker: Receiver<Work>,
+    place: mpsc::Sender<Work>,
+    keeper: tokio::task::JoinHandle<()>,
+    admission: Admission,
+    writer: crate::pipeline::outlets::WriterHandle,
+}
+
+/// Takes everything at once.
+struct Collect(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Sink for Collect {
+    fn write(&mut self, request: &[u8]) -> Result<bool> {
+        self.0.lock().push(request.to_vec());
+        Ok(true)
+    }
+
+    fn finish(&mut self, _now: bool) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn due(&self) -> Option<std::time::Instant> {
+        None
+    }
+
+    fn abandon(&mut self) {}
+}
+
+impl Stand {
+    fn new(seed: u64) -> Self {
+        Self {
+            spans: SimDisk::new(seed),
+            kept: SimDisk::new(seed + 1),
+            dir: tempfile::tempdir().unwrap(),
+            delivered: Arc::default(),
+        }
+    }
+
+    fn start(&self) -> Running {
+        let (writer, thread) = Writer::new(Box::new(Collect(Arc::clone(&self.delivered))), 1 << 20);
+        std::thread::spawn(move || thread.run());
+        let queue = Queue::Writer(writer.clone());
+        let outlet = Outlet { name: "0 test".to_owned(), stamp: false, queue };
+        let logs = Logs {
+            spans: self.spans.clone(),
+            kept: self.kept.clone(),
+            durability: Durability::Fsync,
+            dir: self.dir.path().to_owned(),
+        };
+        let mut decided = Decided::new(LateConfig::default());
+        let opened = assemble(logs, vec![outlet], Clock::start(), &mut decided).unwrap();
+        let (place, worker) = mpsc::channel(64);
+        Running {
+            door: opened.door,
+            handle: opened.handle,
+            replay: opened.replay,
+            shown: opened.shown,
+            worker,
+            place,
+            keeper: tokio::spawn(opened.keeper.run()),
+            admission: Admission::new(1 << 30, 1 << 20),
+            writer,
+        }
+    }
+}
+
+impl Running {
+    async fn submit(&self, number: u64) -> Result<(), Overloaded> {
+        let batch = batch(number);
+        let charge = self.admission.charge();
+        let place = self.place.clone().reserve_owned().await.unwrap();
+        self.door.submit(batch, charge, place).await
+    }
+
+    /// Keeps or drops what came.
+    async fn decide(&mut self, keep: bool) {
+        let Work { batch, seq, .. } = self.worker.recv().await.unwrap();
+        let trace_id = batch.spans[0].trace_id;
+        let batch = Arc::new(batch);
+        let mut kept = Vec::new();
+        let mut verdicts = Vec::new();
+        if keep {
+            let spans = KeptTrace::all_of(&batch);
+            let trace = KeptTrace::new(trace_id, spans, Why::EVERYTHING, Timestamp(1));
+            kept.push(KeptTrace { through: seq, ..trace });
+        } else {
+            verdicts.push(Verdicted { trace_id, through: seq, kept: None });
+        }
+        drop(batch);
+        let sites = spanwise_model::CallSites::new(10, 10);
+        self.handle.decided(&kept, &mut verdicts, &sites).await;
+        drop(kept);
+        self.handle.decided(&[], &mut verdicts, &sites).await;
+    }
+
+    /// Ends in order.
+    async fn end(self) {
+        self.handle.flush().await;
+        self.writer.close();
+        drop((self.handle, self.door, self.place));
+        self.keeper.await.unwrap();
+    }
+
+    async fn replayed(&mut self) -> Vec<TraceId> {
+        let mut found = Vec::new();
+        while let Some(again) = self.replay.next(&self.handle).await {
+            found.extend(again.batch.spans.iter().map(|head| head.trace_id));
+        }
+        found
+    }
+}
+
+fn id(number: u64) -> TraceId {
+    TraceId(u128::from(number).to_be_bytes())
+}
+
+fn batch(number: u64) -> Batch {
+    let mut builder = RequestBuilder::new();
+    builder.push(&spanwise_model::SpanRecord {
+        trace_id: id(number),
+        span_id: spanwise_model::SpanId(number.to_be_bytes()),
+        service: "cart".into(),
+        operation: "GetCart".into(),
+        start: Timestamp(1_000),
+        end: Timestamp(2_000),
+        parent_id: spanwise_model::SpanId::default(),
+        instance: "".into(),
+        kind: spanwise_model::SpanKind::Server,
+        status: spanwise_model::StatusCode::Unset,
+        trace_state: "".into(),
+        attributes: Vec::new(),
+        events: Vec::new(),
+    });
+    decode(builder.finish(), &Limits::default()).unwrap().batch
+}
+
+/// Scenario: requests are acknowledged, some decided, then power fails.
+/// Guarantees: what was not decided comes again, what was dropped does not, and what was kept is
+/// delivered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_decided_comes_again() {
+    let stand = Stand::new(1);
+    let mut running = stand.start();
+    assert!(running.replayed().await.is_empty());
+    for number in 1..=5 {
+        running.submit(number).await.unwrap();
+    }
+    running.decide(true).await;
+    running.decide(false).await;
+    running.handle.flush().await;
+    running.keeper.abort();
+    let (spans, kept) = (stand.spans.after_power_cut(), stand.kept.after_power_cut());
+    let stand = Stand { spans, kept, ..stand };
+
+    let mut again = stand.start();
+    assert_eq!(again.replayed().await, [id(3), id(4), id(5)]);
+    assert_eq!(stand.delivered.lock().len(), 1);
+    again.end().await;
+}
+
+/// Scenario: the disk is full for a while.
+/// Guarantees: clients are told to come again, nothing is half taken, and it goes on by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_acknowledging_and_recovers() {
+    let stand = Stand::new(2);
+    let mut running = stand.start();
+    assert!(running.replayed().await.is_empty());
+    running.submit(1).await.unwrap();
+    stand.spans.set_capacity(Some(0));
+    let refused = running.submit(2).await.unwrap_err();
+    assert_eq!(refused.retry_after, Duration::from_secs(1));
+    let clock = Clock::start();
+    assert!(running.door.overloaded(clock).is_some(), "refused before it is read");
+    assert!(running.shown.get().problem.is_some());
+    stand.spans.set_capacity(None);
+    while running.door.overloaded(clock).is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    running.submit(3).await.unwrap();
+    assert!(running.shown.get().problem.is_none());
+    running.decide(true).await;
+    running.decide(true).await;
+    running.end().await;
+    let delivered = stand.delivered.lock().len();
+    assert_eq!(delivered, 2, "the one that was refused is nowhere");
+}

@@ -1,0 +1,379 @@
+//! Whole traces: judged when they close, kept within the budget, and followed by what comes late.
+//!
+//! Synchronous like the rest of the core. It holds no bytes of open traces, the window does; it does
+//! hold a copy of each trace that waits for budget, and the latest requests, from which a dropped
+//! trace is promoted when a late span turns out to be an anomaly.
+
+mod kept;
+mod late;
+mod recent;
+mod shadow;
+mod stamp;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use spanwise_assembler::{Decided, Known, LateConfig, Note};
+use spanwise_model::{Batch, CallSites, ClosedTrace, SpanFields as _, Timestamp, TraceId};
+use spanwise_otlp::{KeptSpan, Limits, WireAttributes, decode, explicit_randomness, reframe};
+use spanwise_sampler::trace::{
+    Algorithm, Bound, Budget, Ledger, Settled, Stats, Subject, Ticket, TraceSampler, Verdict,
+};
+use spanwise_sampler::{Budget as Rate, CloseScores};
+
+use super::core::intern;
+use crate::config::{TraceMode, Traces};
+
+pub use kept::{Decision, KeptTrace, Pack, Why, pack};
+pub use late::LateCounters;
+use recent::Recent;
+pub use shadow::Shadow;
+
+/// Settings of the stage.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sampler and budgets.
+    pub traces: Traces,
+    /// Bytes of the latest requests that are held for promotions.
+    pub recent_bytes: u64,
+    /// Verdicts are listed for a log.
+    pub is_logged: bool,
+}
+
+/// What has been counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Traces judged.
+    pub n_seen: u64,
+    /// Traces kept, promoted ones included.
+    pub n_kept: u64,
+    /// Traces dropped.
+    pub n_dropped: u64,
+    /// Spans of kept traces, late ones included.
+    pub n_kept_spans: u64,
+    /// Raw bytes of these spans.
+    pub n_kept_bytes: u64,
+    /// What came late.
+    pub late: LateCounters,
+}
+
+/// A verdict for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdicted {
+    /// Which trace.
+    pub trace_id: TraceId,
+    /// Spans of the trace in requests up to this number have gone into it.
+    pub through: u64,
+    /// Kept with this; `None` = dropped.
+    pub kept: Option<Note>,
+}
+
+/// A trace that waits for budget, in a request of its own.
+#[derive(Debug)]
+struct Parked {
+    trace_id: TraceId,
+    request: Bytes,
+}
+
+/// The stage.
+#[derive(Debug)]
+pub struct Stage {
+    config: Config,
+    sampler: TraceSampler,
+    ledger: Ledger,
+    shadows: Vec<Shadow>,
+    decided: Decided,
+    parked: FxHashMap<Ticket, Parked>,
+    parked_ids: FxHashMap<TraceId, Ticket>,
+    settled: Vec<Settled>,
+    recent: Recent,
+    kept: Vec<KeptTrace>,
+    verdicts: Vec<Verdicted>,
+    counters: Counters,
+    /// Number of the last request that was taken whole.
+    mark: u64,
+    /// The budget allows everything.
+    is_everything: bool,
+}
+
+impl Stage {
+    /// A stage that knows nothing yet.
+    pub fn new(config: Config) -> Result<Self> {
+        let Traces { sampler, bound, shadow: budgets, .. } = &config.traces;
+        let ledger = Ledger::new(*bound)?;
+        let mut sampler_config = *sampler;
+        if is_everything(*bound) {
+            // Nothing waits for a budget that is always there.
+            sampler_config.waiting.n_traces = 0;
+        }
+        let shadow = |budget: &Budget| Shadow::new(*sampler, *bound, *budget);
+        Ok(Self {
+            sampler: TraceSampler::new(sampler_config, ledger.clone())?,
+            shadows: budgets.iter().map(shadow).collect::<Result<_>>()?,
+            ledger,
+            decided: Decided::new(LateConfig { seed: sampler.seed, ..LateConfig::default() }),
+            parked: FxHashMap::default(),
+            parked_ids: FxHashMap::default(),
+            settled: Vec::new(),
+            recent: Recent::new(config.recent_bytes),
+            kept: Vec::new(),
+            verdicts: Vec::new(),
+            counters: Counters::default(),
+            mark: 0,
+            is_everything: is_everything(*bound),
+            config,
+        })
+    }
+
+    /// Holds a request for a while. Requests it lets go for that are appended to `out`.
+    pub fn arrived(&mut self, batch: &Arc<Batch>, now: Timestamp, out: &mut Vec<Arc<Batch>>) {
+        self.recent.push(batch, now, out);
+    }
+
+    /// Requests up to this number of a log have been taken whole; verdicts say so.
+    pub fn mark(&mut self, seq: u64) {
+        self.mark = seq;
+    }
+
+    /// Whether there is a verdict on a trace, so that its spans need not be waited for.
+    pub fn is_decided(&mut self, id: TraceId) -> bool {
+        self.parked_ids.contains_key(&id) || self.decided.find(id).is_some()
+    }
+
+    /// A trace has closed: judges it, or lets it follow an earlier verdict. `scores` are what the
+    /// span sampler said of its spans; `is_anomalous` whether it kept one of them.
+    pub fn closed(
+        &mut self,
+        trace: &ClosedTrace,
+        scores: &[CloseScores],
+        is_anomalous: bool,
+        now: Timestamp,
+    ) {
+        if let Some(&ticket) = self.parked_ids.get(&trace.trace_id) {
+            self.join(ticket, trace);
+            return;
+        }
+        match self.decided.find(trace.trace_id) {
+            Some(Known::Kept(note)) => self.follow_keep(trace, note, now),
+            Some(Known::Dropped) => self.follow_drop(trace, is_anomalous, now),
+            // The filter errs now and then; a trace whose root comes now was never decided.
+            Some(Known::Likely) if !trace.has_root => self.follow_drop(trace, is_anomalous, now),
+            Some(Known::Likely) | None => self.judge(trace, scores, now),
+        }
+    }
+
+    /// Brings what the last calls have settled to its end. Sites are needed for traces that waited.
+    pub fn settle(&mut self, sites: &mut CallSites, now: Timestamp) {
+        let mut settled = std::mem::take(&mut self.settled);
+        for Settled { ticket, keep } in settled.drain(..) {
+            let Some(parked) = self.parked.remove(&ticket) else { continue };
+            self.parked_ids.remove(&parked.trace_id);
+            let Some(keep) = keep else {
+                self.drop(parked.trace_id, now);
+                continue;
+            };
+            // We framed these bytes ourselves.
+            let Ok(decoded) = decode(parked.request, &limits()) else { continue };
+            let mut batch = decoded.batch;
+            intern(&mut batch, sites, now);
+            let spans = KeptTrace::all_of(&Arc::new(batch));
+            self.keep(KeptTrace::new(parked.trace_id, spans, Why::kept(keep), now));
+        }
+        self.settled = settled;
+    }
+
+    /// Lets time pass. Call it at least once a second, then [`Stage::settle`].
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Arc<Batch>>) {
+        self.decided.tick(now);
+        self.recent.tick(now, out);
+        self.sampler.tick(now, &mut self.settled);
+        for shadow in &mut self.shadows {
+            shadow.tick(now);
+        }
+    }
+
+    /// Settles what waits; call [`Stage::settle`] next. Nothing is held afterwards but verdicts.
+    pub fn drain(&mut self, now: Timestamp, out: &mut Vec<Arc<Batch>>) {
+        self.sampler.drain(now, &mut self.settled);
+        self.recent.drain(out);
+    }
+
+    /// Takes the traces kept since the last call.
+    pub fn take_kept(&mut self, out: &mut Vec<KeptTrace>) {
+        out.append(&mut self.kept);
+    }
+
+    /// Takes the verdicts since the last call, if they are listed.
+    pub fn take_verdicts(&mut self, out: &mut Vec<Verdicted>) {
+        out.append(&mut self.verdicts);
+    }
+
+    /// What is remembered of decided traces.
+    pub fn decided(&self) -> &Decided {
+        &self.decided
+    }
+
+    /// The same, to be restored into.
+    pub fn decided_mut(&mut self) -> &mut Decided {
+        &mut self.decided
+    }
+
+    /// How traces are chosen.
+    pub fn algorithm(&self) -> Algorithm {
+        self.config.traces.sampler.algorithm
+    }
+
+    /// What verdicts do.
+    pub fn mode(&self) -> TraceMode {
+        self.config.traces.mode
+    }
+
+    /// Budgets that are only counted.
+    pub fn shadows(&self) -> &[Shadow] {
+        &self.shadows
+    }
+
+    /// The account that keeps are paid from.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Gauges and counters of the sampler.
+    pub fn sampler_stats(&self) -> Stats {
+        self.sampler.stats()
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Bytes held: the latest requests, and traces that wait.
+    pub fn held_bytes(&self) -> u64 {
+        let parked: usize = self.parked.values().map(|parked| parked.request.len()).sum();
+        self.recent.n_bytes() + parked as u64 + self.decided.stats().bytes
+    }
+
+    fn judge(&mut self, trace: &ClosedTrace, scores: &[CloseScores], now: Timestamp) {
+        self.counters.n_seen += 1;
+        let tenant = self.tenant(trace);
+        let subject = Subject { trace, scores, randomness: randomness(trace), tenant };
+        let verdict = self.sampler.judge(&subject, now, &mut self.settled);
+        for shadow in &mut self.shadows {
+            shadow.judge(&subject, now);
+        }
+        let why = match (verdict, self.config.traces.mode) {
+            (Verdict::Keep(keep), TraceMode::Sample) => Some(Why::kept(keep)),
+            (Verdict::Keep(keep), TraceMode::Tag) => {
+                Some(Why { decision: Some(Decision::Keep), ..Why::kept(keep) })
+            }
+            (_, TraceMode::Tag) => Some(Why::tagged(Decision::Drop)),
+            (_, TraceMode::Sample) => self.is_everything.then(|| {
+                self.pay(&KeptTrace::spans_of(trace), tenant, now);
+                Why::EVERYTHING
+            }),
+        };
+        match (why, verdict) {
+            (Some(mut why), _) => {
+                if self.is_everything || why.decision.is_some() {
+                    // Whatever the verdict says, nothing is left to chance.
+                    (why.threshold, why.erase_threshold) = (0, false);
+                }
+                self.keep(KeptTrace::new(trace.trace_id, KeptTrace::spans_of(trace), why, now));
+            }
+            (None, Verdict::Hold(ticket)) => self.park(ticket, trace),
+            (None, _) => self.drop(trace.trace_id, now),
+        }
+    }
+
+    fn keep(&mut self, kept: KeptTrace) {
+        self.counters.n_kept += 1;
+        let note = kept.why.note();
+        self.decided.keep(kept.trace_id, note);
+        self.list(kept.trace_id, Some(note));
+        self.hand_out(kept);
+    }
+
+    fn hand_out(&mut self, mut kept: KeptTrace) {
+        kept.through = self.mark;
+        self.counters.n_kept_spans += kept.spans.len() as u64;
+        self.counters.n_kept_bytes += kept.n_bytes();
+        self.kept.push(kept);
+    }
+
+    fn drop(&mut self, id: TraceId, now: Timestamp) {
+        self.counters.n_dropped += 1;
+        self.decided.drop(id, now);
+        self.list(id, None);
+    }
+
+    fn list(&mut self, trace_id: TraceId, kept: Option<Note>) {
+        if self.config.is_logged {
+            self.verdicts.push(Verdicted { trace_id, through: self.mark, kept });
+        }
+    }
+
+    /// Holds a copy of a trace: its requests would hold many others. In a log it counts as dropped
+    /// until it is kept: a process that dies gives up what waits.
+    fn park(&mut self, ticket: Ticket, trace: &ClosedTrace) {
+        let parked = Parked { trace_id: trace.trace_id, request: framed(trace) };
+        self.list(trace.trace_id, None);
+        self.parked_ids.insert(trace.trace_id, ticket);
+        self.parked.insert(ticket, parked);
+    }
+
+    /// Late spans of a trace that waits. Requests behind one another are one request.
+    fn join(&mut self, ticket: Ticket, trace: &ClosedTrace) {
+        self.counters.late.n_joined += trace.spans.len() as u64;
+        if let Some(parked) = self.parked.get_mut(&ticket) {
+            parked.request = [&parked.request[..], &framed(trace)[..]].concat().into();
+        }
+    }
+
+    /// A number for the tenant of a trace: the hash of what its root's resource says.
+    fn tenant(&self, trace: &ClosedTrace) -> u32 {
+        let Some(attribute) = &self.config.traces.tenant else { return 0 };
+        let Some(root) = trace.spans.get(root_of(trace)) else { return 0 };
+        let resource_idx = root.head().resource_idx;
+        let value = WireAttributes.resource_attribute(&root.batch, resource_idx, attribute);
+        value.map_or(0, kept::tenant_of)
+    }
+}
+
+/// Whether a bound allows to keep whatever is seen.
+fn is_everything(bound: Bound) -> bool {
+    let allows_all = |budget: Budget| matches!(budget.rate, Rate::Share(share) if share >= 1.0);
+    allows_all(bound.total) && bound.per_tenant.is_none_or(allows_all)
+}
+
+/// Where the root of a trace stands, else its first span.
+fn root_of(trace: &ClosedTrace) -> usize {
+    trace.spans.iter().position(|span| span.head().is_root()).unwrap_or(0)
+}
+
+/// The randomness that a trace's `tracestate` states.
+fn randomness(trace: &ClosedTrace) -> Option<u64> {
+    let root = trace.spans.get(root_of(trace))?;
+    explicit_randomness(WireAttributes.trace_state(&root.batch, root.span_idx).as_bytes())
+}
+
+fn framed(trace: &ClosedTrace) -> Bytes {
+    let spans: Vec<KeptSpan<'_>> = trace
+        .spans
+        .iter()
+        .map(|span| KeptSpan { batch: &span.batch, span_idx: span.span_idx, stamp: &[] })
+        .collect();
+    reframe(&spans).bytes
+}
+
+/// Whatever was received within the receivers' limits is within these.
+pub(super) fn limits() -> Limits {
+    Limits {
+        request_bytes: u64::from(u32::MAX),
+        decoded_cost_bytes: u64::MAX,
+        n_items: u32::MAX,
+        ..Limits::default()
+    }
+}

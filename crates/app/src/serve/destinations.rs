@@ -1,0 +1,100 @@
+//! Builds the destinations of what is kept.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use spanwise_otlp::exporter::{self, Exporter};
+use spanwise_otlp::transport::{Compression, Phase, Shutdown};
+use tracing::error;
+
+use super::parts::{OUTLETS, Parts};
+use super::spawn::shared;
+use crate::config::{Destination, Forward, ForwardProtocol, Otlp, Sent};
+use crate::pipeline::forward::{Forwarder, Forwarders};
+use crate::pipeline::outlets::{Line, Outlet, Queue, Rotated, Sink, Writer};
+
+/// Destinations by what is sent to them.
+#[derive(Debug, Default)]
+pub(super) struct Destinations {
+    /// Sampled spans.
+    pub spans: Forwarders,
+    /// Kept traces.
+    pub traces: Vec<Outlet>,
+    /// All of them by name, to be counted.
+    pub queues: Vec<(String, Queue)>,
+}
+
+/// Every destination of the configuration, with its task.
+pub(super) fn build(parts: &mut Parts<'_>, outlets: &Shutdown) -> Result<Destinations> {
+    let mut destinations = Destinations::default();
+    let config = parts.config;
+    for (idx, forward) in config.forward.iter().enumerate() {
+        let queue = match &forward.to {
+            Destination::Otlp(otlp) => {
+                let exporter = exporter(parts, outlets, idx, otlp);
+                if forward.send == Sent::Spans {
+                    let queue = Queue::Otlp(exporter.clone());
+                    destinations.queues.push((forward.name(), queue));
+                    destinations.spans.0.push(Forwarder { exporter, stamp: forward.stamp });
+                    continue;
+                }
+                Queue::Otlp(exporter)
+            }
+            Destination::File { dir, every_ns, n_bytes } => {
+                let sink = file(parts, dir, *every_ns, *n_bytes)?;
+                writer(parts, outlets, forward, sink)?
+            }
+            Destination::Stdout => writer(parts, outlets, forward, Box::new(Line))?,
+        };
+        destinations.queues.push((forward.name(), queue.clone()));
+        destinations.traces.push(Outlet { name: forward.name(), stamp: forward.stamp, queue });
+    }
+    Ok(destinations)
+}
+
+fn exporter(parts: &mut Parts<'_>, outlets: &Shutdown, idx: usize, otlp: &Otlp) -> Exporter {
+    let protocol = match otlp.protocol {
+        ForwardProtocol::Grpc => exporter::Protocol::Grpc,
+        ForwardProtocol::HttpProtobuf => exporter::Protocol::HttpProtobuf,
+    };
+    let mut config = exporter::Config::new(otlp.endpoint.clone(), protocol);
+    config.tls.ca_pem.clone_from(&otlp.ca_pem);
+    if otlp.gzip {
+        config.compression = Compression::Gzip;
+    }
+    config.queue_bytes_max = parts.config.forward[idx].queue_bytes as usize;
+    config.seed = parts.config.sampler.seed.wrapping_add(idx as u64);
+    let (exporter, driver) = exporter::exporter(config, shared(parts.spawner));
+    parts.stages.push((OUTLETS, tokio::spawn(driver.run(outlets.clone()))));
+    exporter
+}
+
+fn file(parts: &Parts<'_>, dir: &Path, every_ns: u64, n_bytes: u64) -> Result<Box<dyn Sink>> {
+    let every = Duration::from_nanos(every_ns);
+    Ok(Box::new(Rotated::open(dir.to_owned(), every, n_bytes, parts.clock)?))
+}
+
+/// The queue before a sink, whose thread ends when the destinations are told to finish.
+fn writer(
+    parts: &mut Parts<'_>,
+    outlets: &Shutdown,
+    forward: &Forward,
+    sink: Box<dyn Sink>,
+) -> Result<Queue> {
+    let (handle, writer) = Writer::new(sink, forward.queue_bytes);
+    let thread = std::thread::Builder::new().name("destination".to_owned());
+    let thread = thread.spawn(move || writer.run())?;
+    let mut outlets = outlets.clone();
+    let closing = handle.clone();
+    let ended = async move {
+        outlets.reached(Phase::Draining).await;
+        closing.close();
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        if !matches!(joined.await, Ok(Ok(()))) {
+            error!("a destination's thread panicked; restart the process");
+        }
+    };
+    parts.stages.push((OUTLETS, tokio::spawn(ended)));
+    Ok(Queue::Writer(handle))
+}

@@ -1,0 +1,218 @@
+//! Whole traces: what is kept leaves whole, with the bytes it came in, to files and to receivers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::Bytes;
+use spanwise::serve::Role;
+use spanwise_model::{Batch, SpanId, TraceId};
+use spanwise_otlp::receiver::Protocol;
+use spanwise_otlp::{Limits, decode};
+use spanwise_source::open_requests;
+
+use crate::support::http::{get, metric};
+use crate::support::requests::{Purchase, recent, request};
+use crate::support::server::Running;
+use crate::support::sink::Sink;
+use crate::support::until_true;
+
+/// The recording that the demo plays.
+const BOUTIQUE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/boutique.otlp.pb.zst");
+/// Requests of it that are sent.
+const N_REQUESTS: usize = 12;
+
+/// Raw bytes by trace and span.
+type Spans = BTreeMap<(TraceId, SpanId), Vec<u8>>;
+
+fn spans_of(batches: &[Batch]) -> Spans {
+    let mut spans = Spans::new();
+    for batch in batches {
+        for head in &batch.spans {
+            let raw = head.raw.of(&batch.bytes).to_vec();
+            assert_eq!(spans.insert((head.trace_id, head.span_id), raw), None, "a span twice");
+        }
+    }
+    spans
+}
+
+fn decoded(request: Bytes) -> Batch {
+    decode(request, &Limits::default()).unwrap().batch
+}
+
+/// Requests of every complete file in a folder.
+pub(crate) fn files(dir: &Path) -> Vec<Batch> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    let complete = names.iter().filter(|path| path.to_string_lossy().ends_with(".otlp.pb.zst"));
+    let requests = complete.flat_map(|path| open_requests(path).unwrap());
+    requests.map(|request| decoded(request.unwrap())).collect()
+}
+
+fn recorded() -> Vec<Bytes> {
+    open_requests(Path::new(BOUTIQUE)).unwrap().take(N_REQUESTS).map(Result::unwrap).collect()
+}
+
+/// Scenario: a recording is sent at a budget of everything, to two files and two receivers, one of
+/// each stamped.
+/// Guarantees: every span arrives once everywhere; without a stamp byte for byte, with one as a
+/// prefix; each trace says once why it was kept.
+#[test]
+fn kept_traces_leave_whole_with_their_bytes_in_front() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let sink = Sink::start(&runtime);
+    let dir = tempfile::tempdir().unwrap();
+    let (plain, stamped) = (dir.path().join("plain"), dir.path().join("stamped"));
+    let yaml = format!(
+        "sampler: {{traces: {{budget: 100%, shadow: [1%, 10%]}}}}
+forward:
+  - {{file: {}, stamp: false}}
+  - {{file: {}, rotate: {{size: 10kB}}}}
+  - {{endpoint: 'http://{}', send: traces, stamp: false}}
+  - {{endpoint: 'http://{}', protocol: http/protobuf, send: traces}}
+",
+        plain.display(),
+        stamped.display(),
+        sink.grpc,
+        sink.http,
+    );
+    let running = Running::start(&yaml, Role::All);
+    let requests = recorded();
+    let sent = spans_of(&requests.iter().cloned().map(decoded).collect::<Vec<_>>());
+    let (first, rest) = requests.split_at(N_REQUESTS / 2);
+    for request in first {
+        running.send(request.clone());
+    }
+    let api = running.api();
+    // What comes now is of other traces, or late, and goes to another file.
+    until_true("the traces to close", || metric(api, "spanwise_traces_kept_spans_total") > 0);
+    for request in rest {
+        running.send(request.clone());
+    }
+    assert!(running.stop(), "not drained in time");
+
+    for (way, batches) in [("file", files(&plain)), ("receiver", sink.batches(Protocol::Grpc))] {
+        let came = spans_of(&batches);
+        assert_eq!(came.len(), sent.len(), "{way}");
+        assert!(came == sent, "{way}: bytes differ");
+    }
+    for (way, batches) in
+        [("file", files(&stamped)), ("receiver", sink.batches(Protocol::HttpProtobuf))]
+    {
+        let came = spans_of(&batches);
+        assert_eq!(came.len(), sent.len(), "{way}");
+        let mut n_stamped: BTreeMap<TraceId, u32> = BTreeMap::new();
+        for (id, raw) in &sent {
+            let stamp = came[id].strip_prefix(&raw[..]).expect("what came is a prefix");
+            let says_why = stamp.windows(24).any(|at| at == b"spanwise.sampling.reason");
+            *n_stamped.entry(id.0).or_default() += u32::from(says_why);
+        }
+        assert!(n_stamped.values().all(|&n| n == 1), "{way}: {n_stamped:?}");
+    }
+    let n_files = std::fs::read_dir(&stamped).unwrap().count();
+    assert!(n_files > 1, "rotated by size");
+}
+
+/// Guarantees: the budget holds, metrics say what was seen, kept and would be kept otherwise, and
+/// nothing that was dropped leaves.
+#[test]
+fn a_budget_is_kept_to_and_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("kept");
+    let yaml = format!(
+        "sampler: {{traces: {{budget: 10%, shadow: [50%]}}}}\nforward: [{{file: {}}}]\n",
+        file.display()
+    );
+    let running = Running::start(&yaml, Role::All);
+    for first in 0..4 {
+        running.send(request(recent(1 + first * 500, 500, 1)));
+    }
+    let api = running.api();
+    let seen = "spanwise_traces_horizon_units{outcome=\"seen\"}";
+    until_true("the traces to close", || metric(api, seen) == 2_000);
+    let text = get(api, "/metrics").text();
+    assert!(text.contains("spanwise_traces_shadow_kept_total{budget=\"50%\"}"), "{text}");
+    assert!(running.stop());
+    let mut n_spans: BTreeMap<TraceId, usize> = BTreeMap::new();
+    for batch in files(&file) {
+        for head in &batch.spans {
+            *n_spans.entry(head.trace_id).or_default() += 1;
+        }
+    }
+    assert!((100..=200).contains(&n_spans.len()), "{} of 2,000 kept", n_spans.len());
+    assert!(n_spans.values().all(|&n| n == 3), "kept traces are whole");
+}
+
+/// Scenario: everything is kept and tagged; then the same with a late span of each trace.
+/// Guarantees: each trace carries the verdict it would have got.
+#[test]
+fn tag_mode_keeps_everything_and_writes_the_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("kept");
+    let yaml = format!(
+        "sampler: {{mode: tag, traces: {{budget: 10%}}}}\nforward: [{{file: {}}}]\n",
+        file.display()
+    );
+    let running = Running::start(&yaml, Role::All);
+    running
+        .send(request(recent(1, 1_000, 1).map(|one| if one.n == 900 { one.slow() } else { one })));
+    let api = running.api();
+    until_true("the traces", || metric(api, "spanwise_traces_kept_spans_total") == 3_000);
+    assert!(running.stop());
+    let spans = spans_of(&files(&file));
+    assert_eq!(spans.len(), 3_000);
+    let says = |verdict: &[u8]| {
+        let is_said = |raw: &&Vec<u8>| {
+            let at = raw.windows(26).position(|at| at == b"spanwise.sampling.decision");
+            at.is_some_and(|at| raw[at + 26..].windows(verdict.len()).any(|text| text == verdict))
+        };
+        spans.values().filter(is_said).count()
+    };
+    let (n_keep, n_drop) = (says(b"keep"), says(b"drop"));
+    assert_eq!(n_keep + n_drop, 1_000);
+    assert!((20..=100).contains(&n_keep), "{n_keep} would be kept");
+}
+
+/// Scenario: the last span of each trace comes after the verdict.
+/// Guarantees: it follows: kept traces are whole in the end, of dropped ones nothing leaves.
+#[test]
+fn late_spans_follow_the_verdict_on_their_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("kept");
+    let yaml = format!(
+        "sampler: {{traces: {{budget: 20%, sampler: uniform}}}}\nforward: [{{file: {}}}]\n",
+        file.display()
+    );
+    let running = Running::start(&yaml, Role::All);
+    let purchases: Vec<Purchase> = recent(1, 1_000, 1).collect();
+    let part = |is_late: bool| {
+        let mut builder = spanwise_otlp::RequestBuilder::new();
+        for purchase in &purchases {
+            let [work, call, root] = purchase.spans();
+            let spans = if is_late { vec![work] } else { vec![call, root] };
+            spans.iter().for_each(|span| builder.push(span));
+        }
+        builder.finish()
+    };
+    running.send(part(false));
+    let api = running.api();
+    let seen = "spanwise_traces_horizon_units{outcome=\"seen\"}";
+    until_true("the verdicts", || metric(api, seen) == 1_000);
+    running.send(part(true));
+    let late = |outcome: &str| {
+        metric(api, &format!("spanwise_traces_late_spans_total{{outcome=\"{outcome}\"}}"))
+    };
+    // A late span that is an anomaly promotes its trace.
+    let all = ["followed_keep", "followed_drop", "joined_waiting", "promoted_traces"];
+    until_true("the late spans", || all.iter().map(|outcome| late(outcome)).sum::<u64>() == 1_000);
+    assert_eq!(metric(api, seen), 1_000, "late spans are no traces of their own");
+    assert!(running.stop());
+    let mut n_spans: BTreeMap<TraceId, usize> = BTreeMap::new();
+    for (trace_id, _) in spans_of(&files(&file)).into_keys() {
+        *n_spans.entry(trace_id).or_default() += 1;
+    }
+    assert!(n_spans.len() > 100, "{}", n_spans.len());
+    assert!(n_spans.values().all(|&n| n == 3), "{n_spans:?}");
+}
