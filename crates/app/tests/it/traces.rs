@@ -192,7 +192,9 @@ fn late_spans_follow_the_verdict_on_their_trace() {
         for purchase in &purchases {
             let [work, call, root] = purchase.spans();
             let spans = if is_late { vec![work] } else { vec![call, root] };
-            spans.iter().for_each(|span| builder.push(span));
+            for span in &spans {
+                builder.push(span);
+            }
         }
         builder.finish()
     };
