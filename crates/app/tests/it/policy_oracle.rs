@@ -24,7 +24,7 @@ struct Fields;
 impl Fields {
     fn value(key: &str) -> ValueRef<'static> {
         match key.len() % 4 {
-            0 => ValueRef::Int(key.len() as i64 * 25),
+            0 => ValueRef::Int(i64::try_from(key.len()).unwrap() * 25),
             1 => ValueRef::Str("value1"),
             2 => ValueRef::Bool(true),
             _ => ValueRef::Str(""),

@@ -179,6 +179,7 @@ fn a_sampler_outlives_its_processor() {
 /// Guarantees: the processor notices every restart, its account never claims more than there was,
 /// and that of the last sampler, which lives, closes.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the moment of the kill is what is tested")]
 fn a_processor_outlives_a_sampler_killed_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let mut dying = sampler(dir.path(), any_port());
@@ -209,6 +210,7 @@ fn a_processor_outlives_a_sampler_killed_at_any_moment() {
 /// Guarantees: each successor starts on the log, with every decision its predecessors had shown, and
 /// the account of the last one closes.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the moment of the kill is what is tested")]
 fn a_sampler_outlives_a_processor_killed_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let sampler = Running::start("sampler: {budget: 50%}\n", Role::Sampler);
