@@ -5,6 +5,7 @@ mod backends;
 mod destinations;
 mod outlets;
 mod parts;
+mod sampling;
 mod spawn;
 mod state;
 

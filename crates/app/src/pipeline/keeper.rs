@@ -44,7 +44,8 @@ const SUBMITTED_MAX: usize = 1_024;
 const DECIDED_MAX: usize = 256;
 /// Destinations are looked after this often.
 const PUMP: Duration = Duration::from_millis(50);
-/// How far destinations are is brought to disk this often: after a crash they get that much twice.
+/// How far destinations are is brought to disk this often where no verdict takes it along: after a
+/// crash they get that much twice.
 const SETTLE: Duration = Duration::from_secs(1);
 /// After a failed commit nothing is taken for this long.
 const REST: Duration = Duration::from_secs(1);
@@ -369,6 +370,7 @@ impl<D: Disk> Keeper<D> {
     fn look_after(&mut self) {
         self.commit_kept();
         let n_given_up = self.pump();
+        self.set_cursors();
         let now = self.clock.instant();
         if self.settle_next.is_none_or(|next| now >= next) {
             self.settle_next = Some(now + SETTLE);
@@ -377,9 +379,8 @@ impl<D: Disk> Keeper<D> {
         self.show(n_given_up);
     }
 
-    /// Brings to disk how far each destination is, and whatever else is not: what nobody needs any
-    /// more is deleted only then.
-    fn settle(&mut self) {
+    /// Notes how far each destination is. The next commit takes it along.
+    fn set_cursors(&mut self) {
         let last_seq = self.kept.next_seq() - 1;
         for delivery in &self.deliveries {
             let done = delivery.done_seq().unwrap_or(last_seq);
@@ -389,13 +390,20 @@ impl<D: Disk> Keeper<D> {
                 warn!(%error, "cursor of a destination");
             }
         }
+    }
+
+    /// Brings to disk how far each destination is, and whatever else is not: what nobody needs any
+    /// more is deleted only then.
+    fn settle(&mut self) {
         self.is_kept_dirty = true;
         self.commit_kept();
         for synced in [self.spans.sync(), self.kept.sync()] {
             if let Err(error) = synced {
                 self.refuse(&error);
+                return;
             }
         }
+        self.deliveries.iter_mut().for_each(Delivery::settled);
     }
 
     /// Feeds the destinations; how many spans were given up for lack of

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::outlets::{Outlets, Shedding};
-use super::{Addresses, Role};
+use super::{Addresses, Role, sampling};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::persist;
@@ -27,7 +27,6 @@ use crate::pipeline::records::Records;
 use crate::pipeline::remote::Account;
 use crate::pipeline::traces::Stage;
 use crate::telemetry::metrics::{Metrics, OutcomeLabel, ReasonLabel, ReceiverLabels};
-use crate::telemetry::traces::unit_name;
 
 /// Models are written this often: after a crash at most this much learning is lost.
 const SAVE_EVERY_NS: u64 = 30 * 1_000_000_000;
@@ -240,7 +239,7 @@ impl State {
             }
             if let Some(keeper) = &inner.keeper {
                 let showing = keeper.get();
-                self.metrics.traces.show_logs(&showing);
+                sampling::logs(&self.metrics.traces, &showing);
                 status.shedding |= showing.problem.is_some();
                 status.checks.push(span_log(&showing));
             }
@@ -301,7 +300,7 @@ impl State {
             sampler: stage.algorithm().as_str().to_owned(),
             mode: stage.mode().as_str(),
             budget: bound.total.to_string(),
-            unit: unit_name(bound.total.unit),
+            unit: sampling::unit_name(bound.total.unit),
             seen: balance.seen,
             kept: balance.kept,
             allowed: balance.allowed,
@@ -315,7 +314,7 @@ impl State {
 
     fn count_traces(&self, core: &Core, now: Timestamp) {
         if let Some(stage) = core.traces() {
-            self.metrics.traces.show(stage, now);
+            sampling::stage(&self.metrics.traces, stage, now);
         }
     }
 

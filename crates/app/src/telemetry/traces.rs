@@ -5,12 +5,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use spanwise_model::Timestamp;
-use spanwise_sampler::trace::Unit;
 
 use super::metrics::{DestinationLabel, FloatGauge, OutcomeLabel, ReasonLabel};
-use crate::pipeline::keeper::Showing;
-use crate::pipeline::traces::Stage;
 
 /// One label: a budget of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,84 +81,4 @@ impl TraceMetrics {
         r.register("log_size_bytes", "Bytes of the logs", self.log_bytes.clone());
         r.register("log_events", "What happened to the logs", self.log_events.clone());
     }
-
-    /// Shows what the stage has counted.
-    pub fn show(&self, stage: &Stage, now: Timestamp) {
-        let counters = stage.counters();
-        let sampler = stage.sampler_stats();
-        let late = counters.late;
-        raise(&self.kept_spans, counters.n_kept_spans);
-        raise(&self.kept_bytes, counters.n_kept_bytes);
-        for (outcome, total) in [
-            ("kept", counters.n_kept),
-            ("dropped", counters.n_dropped),
-            ("budget_exhausted", sampler.counters.n_budget_exhausted),
-            ("promoted_from_waiting", sampler.counters.n_promoted),
-            ("given_up_waiting", sampler.counters.n_given_up),
-        ] {
-            raise(&self.verdicts.get_or_create(&OutcomeLabel { outcome }), total);
-        }
-        for (outcome, total) in [
-            ("followed_keep", late.n_followed_keep),
-            ("followed_drop", late.n_followed_drop),
-            ("joined_waiting", late.n_joined),
-            ("over_budget", late.n_over_budget),
-            ("promoted_traces", late.n_promoted),
-            ("promotions_over_budget", late.n_promotions_over_budget),
-            ("promotions_too_late", late.n_promotions_too_late),
-        ] {
-            raise(&self.late.get_or_create(&OutcomeLabel { outcome }), total);
-        }
-        for shadow in stage.shadows() {
-            let labels = BudgetLabel { budget: shadow.name.clone() };
-            raise(&self.shadow_kept.get_or_create(&labels), shadow.n_kept);
-        }
-        self.held.set(gauge(sampler.n_held));
-        self.anomaly_share.set(sampler.anomaly_share);
-        let balance = stage.ledger().balance(now);
-        self.budget_ratio.set(balance.kept as f64 / balance.allowed.max(f64::MIN_POSITIVE));
-        for (outcome, units) in [("seen", balance.seen), ("kept", balance.kept)] {
-            self.horizon.get_or_create(&OutcomeLabel { outcome }).set(gauge(units));
-        }
-    }
-
-    /// Shows how the logs are.
-    pub fn show_logs(&self, showing: &Showing) {
-        for (log, n_bytes) in [("spans", showing.span_log_bytes), ("kept", showing.kept_log_bytes)]
-        {
-            self.log_bytes.get_or_create(&LogLabel { log }).set(gauge(n_bytes));
-        }
-        self.log_held.set(gauge(showing.n_held_requests));
-        for (name, n_spans) in &showing.backlogs {
-            let labels = DestinationLabel { destination: name.clone() };
-            self.forward_backlog.get_or_create(&labels).set(gauge(*n_spans));
-        }
-        for (outcome, total) in [
-            ("commits", showing.n_commits),
-            ("failed_syncs", showing.n_failed_syncs),
-            ("acknowledged_requests", showing.n_acknowledged),
-            ("refused_requests", showing.n_refused),
-            ("given_up_spans", showing.n_given_up_spans),
-        ] {
-            raise(&self.log_events.get_or_create(&OutcomeLabel { outcome }), total);
-        }
-    }
-}
-
-/// Name of a budget's unit.
-pub const fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Traces => "traces",
-        Unit::Spans => "spans",
-        Unit::Bytes => "bytes",
-    }
-}
-
-/// Brings a counter to a total that only grows.
-fn raise(counter: &Counter, total: u64) {
-    counter.inc_by(total.saturating_sub(counter.get()));
-}
-
-fn gauge(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -160,7 +160,6 @@ fn nothing_acknowledged_is_lost_over_ten_kills() {
 /// Guarantees: what was decided and written before is neither judged nor written again, although the
 /// span log still has it.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "nothing shows when a cursor is durable")]
 fn what_is_decided_and_written_is_not_written_again() {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
@@ -182,11 +181,14 @@ fn what_is_decided_and_written_is_not_written_again() {
     // A second later the process has shown that nothing is left to do.
     let name = kept.display();
     let backlog = format!("spanwise_forward_backlog_spans{{destination=\"file:{name}\"}}");
-    let text = || crate::support::http::get(serving.api, "/metrics").text();
-    until_true("a picture", || text().contains(&backlog));
-    until_true("the cursor", || metric(serving.api, &backlog) == 0);
-    // Cursors are made durable once a second; what was delivered since may be delivered again.
-    std::thread::sleep(Duration::from_secs(3));
+    // A picture is made every second; the one in which this shows must be made from here on.
+    let uptime = || {
+        let status = get_json(serving.api, "/api/v1/status").unwrap();
+        status["uptime_ns"].as_str().unwrap().parse::<u64>().unwrap()
+    };
+    let from = uptime();
+    let is_new = || uptime() >= from + 2_500_000_000;
+    until_true("the cursor", || is_new() && metric(serving.api, &backlog) == 0);
     serving.kill();
     let again = serve(dir.path(), &kept, "write");
     until_true("the start", || get_json(again.api, "/api/v1/status").is_some());

@@ -32,6 +32,8 @@ pub(super) struct Delivery<D: Disk> {
     offered: VecDeque<Place>,
     n_done: u64,
     n_losses: u64,
+    /// Spans that are done, and of which it is not on disk that they are.
+    n_unsettled: u64,
 }
 
 /// Where a request stands.
@@ -73,6 +75,7 @@ pub(super) fn follow<D: Disk>(outlets: Vec<Outlet>, kept: &mut Log<D>) -> Result
         pending: VecDeque::new(),
         offered: VecDeque::new(),
         n_done: 0,
+        n_unsettled: 0,
     };
     Ok(outlets.into_iter().map(way).collect())
 }
@@ -116,7 +119,7 @@ impl<D: Disk> Delivery<D> {
         let stats = self.outlet.queue.stats();
         while self.n_done < stats.n_done_requests {
             self.n_done += 1;
-            self.offered.pop_front();
+            self.n_unsettled += self.offered.pop_front().map_or(0, |place| place.n_spans);
         }
         if self.outlet.queue.n_losses() > self.n_losses {
             self.n_losses = self.outlet.queue.n_losses();
@@ -171,9 +174,16 @@ impl<D: Disk> Delivery<D> {
         }
     }
 
-    /// Spans that are not done. Cost: the number of requests.
+    /// Spans that are not done, or of which it is not on disk that they are. Cost: the number of
+    /// requests.
     pub(super) fn n_spans(&self) -> u64 {
-        self.offered.iter().chain(&self.pending).map(|place| place.n_spans).sum()
+        let waiting = self.offered.iter().chain(&self.pending).map(|place| place.n_spans);
+        waiting.sum::<u64>() + self.n_unsettled
+    }
+
+    /// How far it is is on disk.
+    pub(super) const fn settled(&mut self) {
+        self.n_unsettled = 0;
     }
 
     /// Whether everything was offered.
