@@ -180,6 +180,12 @@ async fn what_was_not_decided_comes_again() {
 
     let mut again = stand.start();
     assert_eq!(again.replayed().await, [id(3), id(4), id(5)]);
+    let delivered = async {
+        while stand.delivered.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), delivered).await.unwrap();
     assert_eq!(stand.delivered.lock().len(), 1);
     again.end().await;
 }
