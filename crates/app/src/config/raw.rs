@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use spanwise_analyzer::rules::RuleConfig;
 use spanwise_analyzer::rules::testing::TestCase;
 
+use super::tail_sampling::RawPolicy;
+
 /// The whole file. Every key is optional; no file at all is a valid configuration.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -85,6 +87,13 @@ pub struct RawTraces {
     pub tenant: Option<RawTenant>,
     /// Budgets that are counted in the same pass and keep nothing, such as `[1%, 10%]`.
     pub shadow: Vec<String>,
+    /// Policies in the words of the Collector's `tail_sampling`; asked before the sampler.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<RawPolicy>,
+    /// What becomes of traces that no policy keeps or drops: `sample` (the default) or `drop`.
+    pub rest: Option<String>,
+    /// Whether no further policy is asked once one votes for a trace. Default false.
+    pub sample_on_first_match: bool,
 }
 
 /// A budget for each tenant.

@@ -83,7 +83,7 @@ fn shown(seq: u64, kept: &KeptTrace, sites: &CallSites) -> Shown {
         score: why.score(),
         tail: why.tail,
         cluster: why.cluster(),
-        rule: why.rule(sites),
+        rule: kept.policy.as_deref().map(str::to_owned).or_else(|| why.rule(sites)),
         late: why.late,
         decision: why.decision.map(super::traces::Decision::as_str),
         request,

@@ -18,8 +18,10 @@ use rustc_hash::FxHashMap;
 use spanwise_assembler::{Decided, Known, LateConfig, Note};
 use spanwise_model::{Batch, CallSites, ClosedTrace, SpanFields as _, Timestamp, TraceId};
 use spanwise_otlp::{KeptSpan, Limits, WireAttributes, decode, explicit_randomness, reframe};
+use spanwise_sampler::trace::policy::{Payment, PolicySet, Ruling};
 use spanwise_sampler::trace::{
-    Algorithm, Bound, Budget, Ledger, Settled, Stats, Subject, Ticket, TraceSampler, Verdict,
+    Algorithm, Bound, Budget, Ledger, Reason, Settled, Stats, Subject, Ticket, TraceSampler,
+    Verdict,
 };
 use spanwise_sampler::{Budget as Rate, CloseScores};
 
@@ -82,6 +84,7 @@ struct Parked {
 pub struct Stage {
     config: Config,
     sampler: TraceSampler,
+    policies: PolicySet,
     ledger: Ledger,
     shadows: Vec<Shadow>,
     decided: Decided,
@@ -110,6 +113,7 @@ impl Stage {
         }
         let shadow = |budget: &Budget| Shadow::new(*sampler, *bound, *budget);
         Ok(Self {
+            policies: config.traces.policies.set(1)?,
             sampler: TraceSampler::new(sampler_config, ledger.clone())?,
             shadows: budgets.iter().map(shadow).collect::<Result<_>>()?,
             ledger,
@@ -260,17 +264,21 @@ impl Stage {
         self.counters.n_seen += 1;
         let tenant = self.tenant(trace);
         let subject = Subject { trace, scores, randomness: randomness(trace), tenant };
-        let verdict = self.sampler.judge(&subject, now, &mut self.settled);
-        for shadow in &mut self.shadows {
-            shadow.judge(&subject, now);
+        let ruling = self.rule(&subject, now);
+        let verdict = self.sampler.judge_ruled(&subject, ruling, now, &mut self.settled);
+        if !is_settled(&ruling) {
+            for shadow in &mut self.shadows {
+                shadow.judge(&subject, now);
+            }
         }
+        let is_dropped = matches!(ruling, Ruling::Drop { .. });
         let why = match (verdict, self.config.traces.mode) {
             (Verdict::Keep(keep), TraceMode::Sample) => Some(Why::kept(keep)),
             (Verdict::Keep(keep), TraceMode::Tag) => {
                 Some(Why { decision: Some(Decision::Keep), ..Why::kept(keep) })
             }
             (_, TraceMode::Tag) => Some(Why::tagged(Decision::Drop)),
-            (_, TraceMode::Sample) => self.is_everything.then(|| {
+            (_, TraceMode::Sample) => (self.is_everything && !is_dropped).then(|| {
                 self.pay(&KeptTrace::spans_of(trace), tenant, now);
                 Why::EVERYTHING
             }),
@@ -281,11 +289,31 @@ impl Stage {
                     // Whatever the verdict says, nothing is left to chance.
                     (why.threshold, why.erase_threshold) = (0, false);
                 }
-                self.keep(KeptTrace::new(trace.trace_id, KeptTrace::spans_of(trace), why, now));
+                let spans = KeptTrace::spans_of(trace);
+                let policy = self.policy(&verdict);
+                self.keep(KeptTrace { policy, ..KeptTrace::new(trace.trace_id, spans, why, now) });
             }
             (None, Verdict::Hold(ticket)) => self.park(ticket, trace),
             (None, _) => self.drop(trace.trace_id, now),
         }
+    }
+
+    /// What the policies say to a trace.
+    fn rule(&mut self, subject: &Subject<'_>, now: Timestamp) -> Ruling {
+        if self.policies.is_empty() {
+            return Ruling::Pass { erase_threshold: false };
+        }
+        let trace = subject.trace;
+        let randomness = subject.randomness.unwrap_or_else(|| trace.trace_id.low56());
+        self.policies.judge(trace, &WireAttributes, randomness, now)
+    }
+
+    /// The name of the policy that keeps a trace.
+    fn policy(&self, verdict: &Verdict) -> Option<Arc<str>> {
+        let Verdict::Keep(keep) = verdict else { return None };
+        let idx = (keep.reason == Reason::Policy).then_some(keep.claim.source)?;
+        let policy = self.policies.policies().get(usize::try_from(idx).ok()?)?;
+        Some(Arc::clone(&policy.name))
     }
 
     fn keep(&mut self, kept: KeptTrace) {
@@ -346,6 +374,15 @@ impl Stage {
 fn is_everything(bound: Bound) -> bool {
     let allows_all = |budget: Budget| matches!(budget.rate, Rate::Share(share) if share >= 1.0);
     allows_all(bound.total) && bound.per_tenant.is_none_or(allows_all)
+}
+
+/// Whether the budget has no say in what becomes of a trace.
+fn is_settled(ruling: &Ruling) -> bool {
+    match ruling {
+        Ruling::Drop { .. } => true,
+        Ruling::Keep(keep) => keep.payment == Payment::Exempt,
+        Ruling::Pass { .. } => false,
+    }
 }
 
 /// Where the root of a trace stands, else its first span.

@@ -1,9 +1,11 @@
 //! The trace sampler's settings.
 
+use spanwise_sampler::trace::policy::Rest;
 use spanwise_sampler::trace::{Algorithm, Bound, Budget};
 
 use super::{Problems, SEED_DEFAULT};
 use crate::config::raw::{RawSampler, RawTraces};
+use crate::config::tail_sampling::{self, Policies};
 
 /// Share of the traces that is kept.
 pub(super) const BUDGET_DEFAULT: &str = "1%";
@@ -23,6 +25,8 @@ pub struct Traces {
     pub shadow: Vec<Budget>,
     /// Whether verdicts are carried out or written.
     pub mode: TraceMode,
+    /// What is kept or dropped whatever the sampler thinks.
+    pub policies: Policies,
 }
 
 /// What a verdict does.
@@ -70,6 +74,7 @@ pub(super) fn build(raw: &RawSampler, problems: &mut Problems) -> Option<Option<
         }),
     };
     let bound = bound(path, traces, problems);
+    let policies = policies(path, traces, problems);
     let shadow: Option<Vec<Budget>> = (0..)
         .zip(&traces.shadow)
         .map(|(idx, text)| budget(&format!("{path}.shadow[{idx}]"), text, problems))
@@ -90,7 +95,24 @@ pub(super) fn build(raw: &RawSampler, problems: &mut Problems) -> Option<Option<
         sampler.waiting.n_traces = 0;
     }
     let tenant = traces.tenant.as_ref().map(|tenant| tenant.attribute.clone());
-    Some(Some(Traces { sampler, bound: bound?, tenant, shadow: shadow?, mode }))
+    let policies = policies?;
+    Some(Some(Traces { sampler, bound: bound?, tenant, shadow: shadow?, mode, policies }))
+}
+
+fn policies(path: &str, raw: &RawTraces, problems: &mut Problems) -> Option<Policies> {
+    let (policies, found) = tail_sampling::build(&format!("{path}.policies"), &raw.policies);
+    problems.0.extend(found);
+    let rest = match raw.rest.as_deref() {
+        None | Some("sample") => Some(Rest::Sample),
+        Some("drop") => Some(Rest::Drop),
+        Some(other) => {
+            let message = format!("`{other}` is nothing that can become of a trace");
+            problems.error(format!("{path}.rest"), "P004", message, "write sample or drop");
+            None
+        }
+    };
+    let is_first_match = raw.sample_on_first_match;
+    Some(Policies { policies: policies?, rest: rest?, is_first_match })
 }
 
 fn bound(path: &str, raw: &RawTraces, problems: &mut Problems) -> Option<Bound> {

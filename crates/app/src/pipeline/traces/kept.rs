@@ -55,6 +55,8 @@ pub struct KeptTrace {
     pub root: usize,
     /// Why.
     pub why: Why,
+    /// Name of the policy that keeps it, if one does.
+    pub policy: Option<Arc<str>>,
     /// When it was decided.
     pub at: Timestamp,
     /// Spans of the trace in requests up to this number of a log are among these, or left before.
@@ -150,7 +152,7 @@ impl KeptTrace {
     pub fn new(trace_id: TraceId, spans: Vec<(Arc<Batch>, u32)>, why: Why, at: Timestamp) -> Self {
         let is_root = |(batch, idx): &(Arc<Batch>, u32)| batch.spans[*idx as usize].is_root();
         let root = spans.iter().position(is_root).unwrap_or(0);
-        Self { trace_id, spans, root, why, at, through: 0 }
+        Self { trace_id, spans, root, why, policy: None, at, through: 0 }
     }
 
     /// Spans of a closed trace.

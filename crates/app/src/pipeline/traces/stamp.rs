@@ -32,7 +32,7 @@ pub(super) fn stamps(trace: &KeptTrace, sites: &CallSites) -> Stamps {
             stamp.extend(field.into_iter().flatten());
         }
         if idx == trace.root {
-            stamp.extend(attributes(why, sites));
+            stamp.extend(attributes(trace, sites));
         }
         if !stamp.is_empty() {
             stamps.push((idx, stamp));
@@ -41,9 +41,14 @@ pub(super) fn stamps(trace: &KeptTrace, sites: &CallSites) -> Stamps {
     stamps
 }
 
-fn attributes(why: &Why, sites: &CallSites) -> Vec<u8> {
+fn attributes(trace: &KeptTrace, sites: &CallSites) -> Vec<u8> {
+    let why = &trace.why;
     let text = |text: &str| Value::Str(Arc::from(text));
-    let mut all = vec![(Arc::from("spanwise.sampling.reason"), text(why.reason))];
+    let reason = match &trace.policy {
+        Some(policy) => text(&format!("policy:{policy}")),
+        None => text(why.reason),
+    };
+    let mut all = vec![(Arc::from("spanwise.sampling.reason"), reason)];
     if let Some(score) = why.score() {
         all.push((Arc::from("spanwise.sampling.score"), Value::Double(score)));
     }
