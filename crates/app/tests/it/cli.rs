@@ -191,3 +191,45 @@ fn the_demo_tells_its_story_and_ends_by_itself() {
         rest = &rest[place..];
     }
 }
+
+const COLLECTOR: &str = "processors:
+  batch:
+  tail_sampling:
+    decision_wait: 10s
+    policies:
+      - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
+      - {name: some, type: probabilistic, probabilistic: {sampling_percentage: 10}}
+";
+
+#[test]
+fn a_collectors_file_is_converted_into_one_that_can_be_used() {
+    with_file(COLLECTOR, |file| {
+        let output = run(&["config", "convert", file]);
+        assert_eq!(output.status.code(), Some(OK), "{}", stderr(&output));
+        let settings = stdout(&output);
+        assert!(
+            settings.contains("rest: drop") && settings.contains("budget: exempt"),
+            "{settings}"
+        );
+        with_file(&settings, |file| check(&["config", "check", file], OK, &["ok"]));
+        let args = ["config", "convert", file, "--processor", "tail_sampling/b"];
+        check(&args, NEGATIVE, &["--processor one of tail_sampling"]);
+    });
+}
+
+#[test]
+fn what_cannot_be_converted_is_named_with_its_place() {
+    let ottl = COLLECTOR.replace("type: status_code, status_code: {status_codes: [ERROR]}", {
+        "type: ottl_condition, ottl_condition: {span: ['true']}"
+    });
+    with_file(&ottl, |file| {
+        check(&["config", "convert", file], NEGATIVE, &["P003", ":6:30", "OTTL", "fix: "]);
+    });
+    let replaced = COLLECTOR.replace("name: some", "name: '${env:NAME}'");
+    with_file(&replaced, |file| {
+        check(&["config", "convert", file], NEGATIVE, &["P003", ":7:9", "write the value itself"]);
+    });
+    with_file("processors: {batch: {}}", |file| {
+        check(&["config", "convert", file], NEGATIVE, &["no `tail_sampling`", "fix: "]);
+    });
+}

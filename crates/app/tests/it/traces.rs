@@ -175,6 +175,33 @@ fn tag_mode_keeps_everything_and_writes_the_verdict() {
     assert!((20..=100).contains(&n_keep), "{n_keep} would be kept");
 }
 
+/// Scenario: a policy keeps slow traces, another drops those that are slow and carry a service, and no
+/// policy wants the rest.
+/// Guarantees: what the policies keep leaves and says which of them kept it; nothing else leaves.
+#[test]
+fn policies_decide_before_the_sampler() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("kept");
+    let slow = "{name: slow, type: latency, budget: exempt, latency: {threshold_ms: 40}}";
+    let yaml = |more: &str| {
+        let traces = format!("{{rest: drop, policies: [{slow}{more}]}}");
+        format!("sampler: {{traces: {traces}}}\nforward: [{{file: {}}}]\n", file.display())
+    };
+    let n_kept = |more: &str| {
+        let running = Running::start(&yaml(more), Role::All);
+        let purchases = recent(1, 1_000, 1);
+        running.send(request(purchases.map(|one| if one.n % 100 == 7 { one.slow() } else { one })));
+        assert!(running.stop());
+        let spans = spans_of(&files(&file));
+        let says_why = |raw: &&Vec<u8>| raw.windows(11).any(|at| at == b"policy:slow");
+        (spans.len(), spans.values().filter(says_why).count())
+    };
+    let drop = ", {name: all, type: drop, drop: {drop_sub_policy: [{name: s, type: string_attribute, \
+                string_attribute: {key: service.name, values: ['.'], enabled_regex_matching: true}}]}}";
+    assert_eq!(n_kept(drop), (0, 0));
+    assert_eq!(n_kept(""), (30, 10), "ten traces of three spans");
+}
+
 /// Scenario: the last span of each trace comes after the verdict.
 /// Guarantees: it follows: kept traces are whole in the end, of dropped ones nothing leaves.
 #[test]
