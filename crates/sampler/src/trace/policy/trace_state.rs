@@ -67,9 +67,16 @@ mod tests {
 
     #[test]
     fn one_bad_member_spoils_the_whole() {
-        for text in
-            ["a=1,b", "a=1,a=2", "a=1,B=2", "a=1,b=", "a=1,b=2=3", "a=1,b=\u{e9}", "a=1,@x=1", "a=1, ,b=2"]
-        {
+        for text in [
+            "a=1,b",
+            "a=1,a=2",
+            "a=1,B=2",
+            "a=1,b=",
+            "a=1,b=2=3",
+            "a=1,b=\u{e9}",
+            "a=1,@x=1",
+            "a=1, ,b=2",
+        ] {
             check(text, "a", None);
         }
         let many = |n: usize| (0..n).map(|i| format!("k{i}=v")).collect::<Vec<_>>().join(",");
