@@ -73,11 +73,13 @@ pub fn render(problems: &[Problem], text: &str, name: &str) -> String {
     let mut out = String::new();
     for problem in problems {
         let level = if is_error(problem) { "error" } else { "warning" };
-        let _ = writeln!(out, "{level}: {} {}: {}", problem.code, problem.path, problem.message);
+        let path = yaml::one_line(&problem.path);
+        let message = yaml::one_line(&problem.message);
+        let _ = writeln!(out, "{level}: {} {path}: {message}", problem.code);
         if let Some((line, column)) = positions.find(&problem.path) {
             let _ = writeln!(out, "{}", yaml::snippet(text, name, line, column));
         }
-        let _ = writeln!(out, "  fix: {}", problem.fix);
+        let _ = writeln!(out, "  fix: {}", yaml::one_line(&problem.fix));
     }
     let n_errors = problems.iter().filter(|problem| is_error(problem)).count();
     if !problems.is_empty() {

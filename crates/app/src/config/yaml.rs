@@ -129,14 +129,28 @@ fn render(error: &Error, text: &str, file: &str) -> String {
         ),
         other => remedy(&first_line(&other.to_string())),
     };
-    let mut out = format!("error: {message}");
+    let mut out = format!("error: {}", one_line(&message));
     if let Some(place) = error.location() {
         let _ = write!(out, "\n{}", snippet(text, file, place.line(), place.column()));
     } else {
         let _ = write!(out, "\n --> {file}");
     }
-    let _ = write!(out, "\n  fix: {fix}");
+    let _ = write!(out, "\n  fix: {}", one_line(&fix));
     out
+}
+
+/// Text that may quote the document, where somebody forgot a quotation mark: cut and cleaned, so
+/// that it stays one line of a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    /// Enough for the longest message of our own with a list of keys in it.
+    const N_CHARS_MAX: usize = 400;
+    let mut chars = text.chars();
+    let mut line: String =
+        chars.by_ref().take(N_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if chars.next().is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// What the parser says in our words, and what to do about it.
@@ -290,6 +304,16 @@ mod tests {
         assert!(error("count: 3\n").contains("missing field `window`"));
         assert!(error("window: 3s\ncount: many\n").contains("sample.yaml:2:8"));
         assert!(error("count: 3\ncount: 4\nwindow: 1s\n").contains("twice"));
+    }
+
+    /// Found by fuzzing: a forgotten quotation mark makes the rest of the file a key, and the message
+    /// was the rest of the file.
+    #[test]
+    fn a_message_does_not_repeat_the_document() {
+        let text = format!("{{\"count: 3\n{}\": 4}}\n", "window: 5s \\e[31m\n".repeat(5_000));
+        let text = error(&text);
+        assert!(text.len() < 1_500 && !text.contains('\u{1b}'), "{text}");
+        assert!(text.contains("sample.yaml:1:2") && text.contains("fix: "), "{text}");
     }
 
     #[test]
