@@ -79,14 +79,18 @@ impl Positions {
 
 /// The lines around a place, with a caret under it, in the shape of a compiler message.
 pub fn snippet(text: &str, file: &str, line: u64, column: u64) -> String {
+    /// From this column on the beginning of a line is left out, but for as much before the place.
+    const N_BEFORE_MAX: usize = 100;
+    let n_before = column.saturating_sub(1) as usize;
+    let n_cut = if n_before > N_BEFORE_MAX { n_before - N_BEFORE_MAX / 2 } else { 0 };
     let mut out = format!(" --> {file}:{line}:{column}\n");
     let width = line.to_string().len();
     let first = line.saturating_sub(1).max(1);
     let lines = text.lines().enumerate().skip(first as usize - 1);
     for (idx, content) in lines.take((line - first + 1) as usize) {
-        let _ = writeln!(out, "{:>width$} | {}", idx + 1, printable(content));
+        let _ = writeln!(out, "{:>width$} | {}", idx + 1, printable(content, n_cut));
     }
-    let indent = " ".repeat(column.saturating_sub(1) as usize);
+    let indent = " ".repeat(n_before - n_cut);
     let _ = write!(out, "{:>width$} | {indent}^", "");
     out
 }
@@ -186,8 +190,9 @@ fn first_line(message: &str) -> String {
     }
 }
 
-fn printable(line: &str) -> String {
-    line.chars().take(160).map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn printable(line: &str, n_cut: usize) -> String {
+    let shown = line.chars().skip(n_cut).take(160);
+    shown.map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The shape of a document, without its scalars.
@@ -314,6 +319,16 @@ mod tests {
         let text = error(&text);
         assert!(text.len() < 1_500 && !text.contains('\u{1b}'), "{text}");
         assert!(text.contains("sample.yaml:1:2") && text.contains("fix: "), "{text}");
+    }
+
+    /// Found by fuzzing: the caret stood two thousand columns to the right of a cut line.
+    #[test]
+    fn of_a_long_line_the_place_is_shown() {
+        let long = format!("{{window: {}, cuont: 4}}\n", "x".repeat(2_000));
+        let text = error(&long);
+        let [.., shown, caret, _] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        let at = caret.find('^').unwrap();
+        assert!(text.contains("sample.yaml:1:2012") && shown[at..].starts_with("cuont"), "{text}");
     }
 
     #[test]
