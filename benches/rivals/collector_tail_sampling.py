@@ -80,9 +80,10 @@ forward: [{{endpoint: 'http://127.0.0.1:{sink}', send: traces, stamp: false}}]
 """
 
 
-def recording(path, n_times):
+def recording(path, n_times, n_spans_min):
     """Requests of the recording, `n_times` over with other first bytes of the trace ids; the ids of
-    the first pass are as recorded. Times are moved so that the last span ends now."""
+    the first pass are as recorded. Times are moved so that the last span ends now. Requests that follow
+    each other are put together until they have `n_spans_min` spans."""
     raw = zstandard.ZstdDecompressor().stream_reader(Path(path).open("rb")).read()
     requests = []
     at = 0
@@ -90,6 +91,7 @@ def recording(path, n_times):
         (length,) = struct.unpack_from("<I", raw, at)
         requests.append(ExportTraceServiceRequest.FromString(raw[at + 4:at + 4 + length]))
         at += 4 + length
+    requests = merged(requests, n_spans_min)
     last = max(span.end_time_unix_nano for span in spans(requests))
     delta = time.time_ns() - last
     n_spans = 0
@@ -104,6 +106,18 @@ def recording(path, n_times):
             span.trace_id = bytes([first]) + span.trace_id[1:]
         passes += [request.SerializeToString() for request in requests]
     return passes, n_spans * n_times
+
+
+def merged(requests, n_spans_min):
+    out = []
+    n_spans = n_spans_min
+    for request in requests:
+        if n_spans >= n_spans_min:
+            out.append(ExportTraceServiceRequest())
+            n_spans = 0
+        out[-1].resource_spans.extend(request.resource_spans)
+        n_spans += sum(1 for _ in spans([request]))
+    return out
 
 
 def spans(requests):
@@ -222,9 +236,13 @@ def measure(command, requests, n_spans):
             time.sleep(SETTLE_S)
             spent = cpu_ns(pid) - before
             peak = peak_kib(pid)
+            idle_from = cpu_ns(pid)
+            time.sleep(2)
+            idle = (cpu_ns(pid) - idle_from) / 2
     time.sleep(1)
     sink.server.stop(5).wait()
-    return {"cpu_ns_per_span": spent / n_spans, "peak_rss_kib": peak, "kept": sink.ids,
+    return {"cpu_ns_per_span": spent / n_spans, "idle_ns_per_s": idle, "peak_rss_kib": peak,
+            "kept": sink.ids,
             "n_spans_exported": sink.n_spans}
 
 
@@ -271,6 +289,7 @@ def row(runs, labelled, n_traces, n_times):
     return {
         "cpu_ns_per_span": statistics.median(run["cpu_ns_per_span"] for run in runs),
         "cpu_ns_per_span_runs": [run["cpu_ns_per_span"] for run in runs],
+        "idle_ns_per_s": statistics.median(run["idle_ns_per_s"] for run in runs),
         "peak_rss_kib": max(run["peak_rss_kib"] for run in runs),
         "kept": len(kept),
         "kept_share": len(kept) / (n_traces * n_times),
@@ -288,11 +307,12 @@ def main():
     parser.add_argument("--spanwise", required=True)
     parser.add_argument("--file", required=True, help="recorded requests, .otlp.pb.zst")
     parser.add_argument("--labels", required=True, help="the same spans with labels, .parquet")
+    parser.add_argument("--spans", type=int, default=512, help="fewest spans in a request")
     parser.add_argument("--times", type=int, default=5, help="how often the recording is sent")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
 
-    requests, n_spans = recording(args.file, args.times)
+    requests, n_spans = recording(args.file, args.times, args.spans)
     first_pass = requests[:len(requests) // args.times]
     recorded = {span.trace_id for raw in first_pass
                 for span in spans([ExportTraceServiceRequest.FromString(raw)])}
@@ -320,6 +340,7 @@ def main():
         "same_policies": {"kept_by_both": len(theirs & ours), "only_collector": len(theirs - ours),
                           "only_spanwise": len(ours - theirs)},
         "spans": n_spans,
+        "spans_per_request": n_spans / len(requests),
         "traces": len(recorded) * args.times,
         "versions": {"collector": output([args.collector, "--version"]).strip(),
                      "spanwise": output([args.spanwise, "--version"]).strip()},
