@@ -139,7 +139,7 @@ fn difference(a: u64, b: u64) -> i64 {
     difference.clamp(-i128::from(i64::MAX), i128::from(i64::MAX)) as i64
 }
 
-/// Scratch of [`place`], reused from trace to trace.
+/// Scratch of [`Placer::place`], reused from trace to trace.
 #[derive(Debug, Default)]
 pub(crate) struct Placer {
     /// Start and end of each span after the trace's start.
