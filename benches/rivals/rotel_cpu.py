@@ -221,9 +221,10 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--requests", type=int, default=600)
     parser.add_argument("--spans", type=int, default=512, help="spans per request")
-    parser.add_argument("--warm", type=int, default=40, help="requests before measuring starts")
+    parser.add_argument("--warm", type=int, default=300, help="requests before measuring starts: so many that memory held for some"
+                             " seconds is used again; fewer measure its first pages too")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--spanwise", default="target/release/spanwise")

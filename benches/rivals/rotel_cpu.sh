@@ -11,4 +11,4 @@ if ! [ -e "$venv/ready" ]; then
   touch "$venv/ready"
 fi
 cargo build --release --locked --quiet
-exec "$venv/bin/python" benches/rivals/rotel_cpu.py "$@"
+exec "$venv/bin/python" benches/rivals/rotel_cpu.py --spanwise "${CARGO_TARGET_DIR:-target}/release/spanwise" "$@"
