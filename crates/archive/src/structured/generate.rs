@@ -491,17 +491,34 @@ fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, pla
     }
 }
 
-/// Makes siblings start in their order: rounding may have joined two, and one that waits for its
-/// parent's end may stand before one that does not.
+/// Makes siblings start one after the other, in the order of their shape: rounding may have joined
+/// two, and one that waits for its parent's end may stand before one that does not. The earlier one
+/// moves with all below it, so durations stay; only where it would start before its parent, the
+/// later ones start some nanoseconds later.
 fn order_siblings(shape: &Shape, placer: &mut Placer) {
+    let (start, end) = (&mut placer.start, &mut placer.end);
     for at in (1..shape.spans.len()).rev() {
         let place = shape.places[at];
-        if place.sibling != NONE {
-            let parent = placer.start[place.parent as usize];
-            let latest = (placer.start[at] - 1).max(parent);
-            let start = &mut placer.start[place.sibling as usize];
-            *start = latest.min(*start);
+        if place.sibling == NONE {
+            continue;
         }
+        // In preorder all between two siblings stand below the first.
+        let sibling = place.sibling as usize;
+        let latest = start[at].saturating_sub(1).max(start[place.parent as usize]);
+        let early = start[sibling].saturating_sub(latest);
+        if early > 0 {
+            let below = start[sibling..at].iter_mut().chain(&mut end[sibling..at]);
+            below.for_each(|time| *time = time.saturating_sub(early));
+        }
+    }
+    for at in 1..shape.spans.len() {
+        let place = shape.places[at];
+        let earliest = match place.sibling {
+            NONE => start[place.parent as usize],
+            sibling => start[sibling as usize].saturating_add(1),
+        };
+        start[at] = start[at].max(earliest);
+        end[at] = end[at].max(start[at].saturating_add(1));
     }
 }
 
@@ -524,4 +541,31 @@ fn starts(model: &Model, seed: u64, codes: &Codes) -> Vec<u64> {
         begin += n;
     }
     starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::topology::Topology;
+    use super::*;
+
+    #[test]
+    fn siblings_start_in_the_order_of_their_shape() {
+        let spans = vec![(0, 0), (1, 1), (2, 2), (3, 1), (2, 1)];
+        let topology = Topology::new(vec![spans], Vec::new());
+        let check = |start: [i64; 5], end: [i64; 5], expected: [(i64, i64); 5]| {
+            let mut placer = Placer::default();
+            (placer.start, placer.end) = (start.to_vec(), end.to_vec());
+            order_siblings(&topology.shapes[0], &mut placer);
+            let times = placer.start.into_iter().zip(placer.end);
+            assert_eq!(times.collect::<Vec<_>>(), expected);
+        };
+        let ordered = [(0, 100), (10, 20), (12, 18), (20, 30), (40, 50)];
+        check([0, 10, 12, 20, 40], [100, 20, 18, 30, 50], ordered);
+        // The first waits for its parent's end in the shape's order, and the second does not.
+        let moved = [(0, 100), (19, 29), (21, 27), (20, 30), (40, 50)];
+        check([0, 110, 112, 20, 40], [100, 120, 118, 30, 50], moved);
+        // No room before the parent's start.
+        let pushed = [(0, 100), (0, 10), (2, 8), (1, 30), (2, 50)];
+        check([0, 10, 12, 0, 0], [100, 20, 18, 30, 50], pushed);
+    }
 }

@@ -8,6 +8,7 @@ use spanwise_model::{
 };
 use spanwise_otlp::RequestBuilder;
 
+use crate::fidelity::{Metric, Scorer};
 use crate::traces::{Builder, Place, Traces};
 
 use super::{Detail, Error, Fitted, Mark, Options};
@@ -192,6 +193,48 @@ fn children_start_in_order_and_not_before_their_parent() {
         assert!(
             parent == crate::traces::NO_PARENT || made.start[span] >= made.start[parent as usize]
         );
+    }
+}
+
+/// Each trace as depth and call site of its spans.
+fn shapes(traces: &Traces) -> std::collections::BTreeSet<Vec<(u16, Vec<u8>)>> {
+    let call_site = |span: usize| {
+        let name = traces.names.get(traces.nodes[traces.node[span] as usize].name);
+        (traces.depth[span], name.to_vec())
+    };
+    let shape = |trace| traces.spans_of(trace).map(call_site).collect();
+    (0..traces.n_traces()).map(shape).collect()
+}
+
+/// Scenario: four children side by side in any order, some at once, some with the parent, one after
+/// its end; one of two alike that start together has a child.
+#[test]
+fn every_generated_trace_has_a_stored_shape() {
+    let mut spans = Vec::new();
+    for trace in 0..400_u64 {
+        let start = 1_700_000_000_000_000_000 + trace * 3 * MINUTE / 400;
+        let at = |child: u64| start + trace * (child * 7 + 3) % 11 / 2 * 1000;
+        let mut child = |id: u64, parent: u64, name: &str, (from, to): (u64, u64)| {
+            let mut span = span(trace, id, parent, (from, to));
+            span.operation = Arc::from(name);
+            spans.push(span);
+        };
+        child(2, 1, "price", (at(1), at(1) + 40_000));
+        child(5, 1, "stock", (at(2), at(2) + 9000 * (1 + trace % 5)));
+        child(9 - trace % 2 * 5, 1, "stock", (at(2), at(2) + 70_000));
+        child(8, 9 - trace % 2 * 5, "disk", (at(2) + 10, at(2) + 2000));
+        child(6, 1, "audit", (start + 90_000 * (trace % 3), start + 300_000));
+        child(1, 0, "GET /", (start, start + 80_000));
+    }
+    let real = window(&spans);
+    for detail in [Detail::Model, Detail::Pinned] {
+        let fitted = open(&sections_of(&real, detail)).unwrap();
+        for seed in 0..3 {
+            let made = read(&generate(&fitted, seed));
+            assert_eq!(shapes(&made), shapes(&real));
+            let fidelity = Scorer::new(&real).score(&made, 1.0);
+            assert_eq!(fidelity.get(Metric::Invalid), Some(0.0));
+        }
     }
 }
 
