@@ -7,6 +7,8 @@
 //! learns as it goes, needs no model in the file, and comes out smaller. Each time is rounded
 //! relative to times as the reader has them, so errors do not add up along a trace.
 
+mod ends;
+
 use std::io;
 
 use bytes::Bytes;
@@ -212,11 +214,11 @@ pub(crate) fn compress(requests: &[Bytes], options: &Options) -> Result<(Vec<u8>
     Ok((bytes, Summary { header, n_bytes_in, n_traces_verbatim, near_lossless }))
 }
 
-/// Brings a window back.
+/// Brings a window back. Of the traces that are not verbatim no span ends before it starts.
 pub(crate) fn generate(
     container: &Container,
     sink: &mut dyn FnMut(Bytes) -> io::Result<()>,
 ) -> Result<(), Error> {
     lossless::generate(container, Tag::VERBATIM, sink)?;
-    lossless::generate(container, Tag::COLUMNS, sink)
+    lossless::generate(container, Tag::COLUMNS, &mut |request| sink(ends::in_order(request)))
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use spanwise_archive::{KeepVerbatim, Level, Limits, NearLossless, Options, compress};
-use spanwise_model::{AttributeSource as _, StatusCode, TraceId, ValueRef};
-use spanwise_otlp::{WireAttributes, decode};
+use spanwise_model::{
+    AttributeSource as _, SpanId, SpanKind, SpanRecord, StatusCode, Timestamp, TraceId, ValueRef,
+};
+use spanwise_otlp::{RequestBuilder, WireAttributes, decode};
 
 use crate::oracle::{generated, messages};
 use crate::stored::window;
@@ -51,7 +53,7 @@ fn traces(requests: &[Bytes]) -> Vec<Vec<Kept>> {
                 end: head.end.0,
             };
             let (id, parent) = (head.span_id, head.parent_id);
-            let number = |id: spanwise_model::SpanId| u64::from_be_bytes(id.0);
+            let number = |id: SpanId| u64::from_be_bytes(id.0);
             by_trace.entry(head.trace_id).or_default().push((number(id), number(parent), kept));
         }
     }
@@ -120,6 +122,44 @@ fn times_stay_in_their_bins() {
     }
     assert_eq!(n_compared, 15);
     assert!(near.timing_error > 0.0 && near.timing_error < 0.03, "{}", near.timing_error);
+}
+
+/// Scenario: traces whose spans are much shorter than what they wait for.
+#[test]
+fn no_span_ends_before_it_starts() {
+    let mut request = RequestBuilder::new();
+    let second = 1_000_000_000;
+    for trace in 1..200_u64 {
+        let start = trace * 60 * second;
+        let wait = trace * trace % 31 * 70_000_000 + trace * 12_345;
+        let times = [(0, 3 * second), (wait, wait + trace % 9 * 400), (wait + 200, wait + 300)];
+        for (id, (from, to)) in (1_u64..).zip(times) {
+            request.push(&SpanRecord {
+                trace_id: TraceId(u128::from(trace).to_be_bytes()),
+                span_id: SpanId(id.to_be_bytes()),
+                parent_id: SpanId((id - 1).min(1).to_be_bytes()),
+                service: "shop".into(),
+                operation: format!("call {id}").into(),
+                start: Timestamp(start + from),
+                end: Timestamp(start + to),
+                instance: "".into(),
+                kind: SpanKind::Server,
+                status: StatusCode::Unset,
+                trace_state: "".into(),
+                attributes: Vec::new(),
+                events: Vec::new(),
+            });
+        }
+    }
+    let compressed = compress([request.finish()], &options()).unwrap();
+    let mut n_spans = 0;
+    for request in generated(&compressed.bytes, &Limits::default()).unwrap() {
+        for head in decode(request, &spanwise_otlp::Limits::default()).unwrap().batch.spans {
+            assert!(head.end >= head.start, "{head:?}");
+            n_spans += 1;
+        }
+    }
+    assert_eq!(n_spans, 3 * 199);
 }
 
 #[test]
