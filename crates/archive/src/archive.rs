@@ -4,10 +4,12 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::container::{Container, Header, Level, Tag};
+use crate::container::{Container, Header};
 use crate::error::Error;
 use crate::fidelity::Fidelity;
+use crate::level::Level;
 use crate::limits::Limits;
+use crate::tag::Tag;
 use crate::{lossless, modelled, near_lossless};
 
 /// A file whose frame was checked. Sections are checked when they are read.

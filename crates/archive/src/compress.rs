@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::container::{Header, Level, Method, write_archive};
+use crate::container::{Header, write_archive};
 use crate::error::Error;
-use crate::near_lossless::NearLossless;
+use crate::level::{Level, Method};
 use crate::options::Options;
+use crate::summary::Summary;
 use crate::{lossless, modelled, near_lossless};
 
 /// A window as a file.
@@ -15,19 +16,6 @@ pub struct Compressed {
     pub bytes: Vec<u8>,
     /// What went into it.
     pub summary: Summary,
-}
-
-/// What was compressed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
-    /// The header written.
-    pub header: Header,
-    /// Bytes of the requests given.
-    pub n_bytes_in: u64,
-    /// Traces kept verbatim beside the level.
-    pub n_traces_verbatim: u64,
-    /// L1 only.
-    pub near_lossless: Option<NearLossless>,
 }
 
 /// Compresses a window: each item is one `ExportTraceServiceRequest`.

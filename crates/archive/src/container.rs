@@ -6,12 +6,10 @@
 mod file;
 mod header;
 mod reader;
-mod tag;
 mod writer;
 
 pub(crate) use file::{Container, Section, write_archive};
-pub use header::{Header, Level, Method, UnknownLevel};
-pub use tag::Tag;
+pub use header::Header;
 pub(crate) use writer::SectionWriter;
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::io;
 
 use spanwise_otlp::DecodeError;
 
-use crate::container::{Level, Tag};
+use crate::level::Level;
+use crate::tag::Tag;
 
 /// Why an archive was not written, opened or read.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,9 @@ mod block;
 mod builder;
 mod dictionary;
 mod emit;
+mod grids;
 mod ids;
+mod mark;
 mod service;
 mod span;
 mod text;
@@ -27,12 +29,16 @@ use std::ops::Deref;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use crate::container::{Container, Header, Section, SectionWriter, Tag};
+use crate::container::{Container, Header, Section, SectionWriter};
 use crate::entropy::Model;
 use crate::error::Error;
-use crate::near_lossless::{Grids, Mark, NearLossless};
+use crate::summary::NearLossless;
+use crate::tag::Tag;
 
+#[cfg(test)]
 pub(crate) use emit::put_field;
+use grids::Grids;
+use mark::Mark;
 
 /// Version of the sections written here.
 const VERSION: u16 = 1;

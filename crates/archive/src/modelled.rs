@@ -7,16 +7,17 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::archive::Archive;
-use crate::compress::Summary;
-use crate::container::{Container, Header, Level, Method, Section, Tag, write_archive};
+use crate::container::{Container, Header, Section, write_archive};
 use crate::error::Error;
 use crate::fidelity::{Fidelity, Metric, Scorer};
+use crate::level::{Level, Method};
 use crate::limits::Limits;
 use crate::lossless;
 use crate::lossless::verbatim::Source;
 use crate::options::Options;
 use crate::structured::{self, Detail, Fitted, Mark};
+use crate::summary::Summary;
+use crate::tag::Tag;
 use crate::traces::{Builder, Error as WindowError};
 
 /// Version of the sections of a model.
@@ -73,10 +74,10 @@ fn search(
         let seed = options.seed.wrapping_add(at);
         let file = write_archive(&Header { seed, ..*header }, sections)?;
         let limits = Limits { n_traces: u64::MAX, n_spans: u64::MAX, ..Limits::default() };
-        let archive = Archive::open(file.into(), &limits)?;
+        let container = Container::open(file.into(), &limits)?;
         let mut builder = Builder::new();
         let mut failed = None;
-        archive.generate(&mut |request| {
+        generate(&container, &mut |request| {
             failed = failed.take().or(builder.push(request).err());
             Ok(())
         })?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use spanwise_model::TraceId;
 
-use crate::container::Level;
+use crate::level::Level;
 
 /// How to compress a window.
 #[derive(Clone, Debug, PartialEq)]

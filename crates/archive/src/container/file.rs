@@ -16,10 +16,10 @@ use bytes::Bytes;
 
 use super::header::Header;
 use super::reader::SectionReader;
-use super::tag::Tag;
 use super::writer::SectionWriter;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::tag::Tag;
 
 /// The version written, and the newest that is read.
 const VERSION: u16 = 1;

@@ -1,7 +1,7 @@
 //! Reads the frame of a file, which comes from outside.
 
-use super::tag::Tag;
 use crate::error::Error;
+use crate::tag::Tag;
 
 /// A cursor over the header, the table or the footer of a file. It allocates nothing.
 #[derive(Clone, Debug)]

@@ -3,7 +3,9 @@ use bytes::Bytes;
 use super::file::archive_id;
 use super::*;
 use crate::error::Error;
+use crate::level::{Level, Method};
 use crate::limits::Limits;
+use crate::tag::Tag;
 
 fn sections() -> Vec<Section> {
     let mut text = SectionWriter::new();

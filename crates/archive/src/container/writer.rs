@@ -1,7 +1,7 @@
 //! Builds the bytes of a section.
 
 use super::file::Section;
-use super::tag::Tag;
+use crate::tag::Tag;
 
 /// A growing section or frame. Integers are little-endian.
 #[derive(Clone, Debug, Default)]

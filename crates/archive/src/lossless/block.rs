@@ -3,8 +3,8 @@
 mod read;
 mod write;
 
+use super::mark::Mark;
 use super::{Broken, ids};
-use crate::near_lossless::Mark;
 
 pub(super) use read::{Block, read};
 pub(super) use write::write;

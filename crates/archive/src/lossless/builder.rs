@@ -3,12 +3,12 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::dictionary::{Dictionary, Mode, Node, Services, TokenDef};
+use super::grids::form;
 use super::tree::Step;
 use super::values::decimal;
 use super::window::{SpanRef, Window};
 use super::wire::{self, Kind, Token, Value};
 use super::{dictionary_bytes, service};
-use crate::near_lossless::form;
 
 /// A column with more distinct values is not low.
 const N_LOW_MAX: usize = 256;

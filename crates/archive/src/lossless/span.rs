@@ -2,11 +2,11 @@
 
 use super::block::Ids;
 use super::dictionary::{Dictionary, Mode, TokenDef};
+use super::grids::{form, rounded};
 use super::values::{Coded, Told};
 use super::wire::{self, Kind, Token, Value};
 use super::{Broken, State, Trace};
 use crate::entropy::Coder;
-use crate::near_lossless::{form, rounded};
 
 /// A span of a trace whose shape and times are known. Ids are a reader's.
 pub(super) struct SpanOf<'a> {

@@ -8,10 +8,11 @@ use spanwise_model::TraceId;
 
 use super::window::{self, Window};
 use super::{sections, tree};
-use crate::container::{Section, Tag};
+use crate::container::Section;
 use crate::error::Error;
-use crate::near_lossless::NearLossless;
 use crate::options::{KeepVerbatim, Options};
+use crate::summary::NearLossless;
+use crate::tag::Tag;
 
 /// A window from which traces are chosen.
 #[derive(Debug)]

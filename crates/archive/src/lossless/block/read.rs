@@ -8,16 +8,17 @@ use super::{
     EXACT, Ids, LIST_EXPANSION, LIST_FREE, Maker, NEAR, SPAN_EXPANSION, TEXT_EXPANSION, TEXT_FREE,
     ids, model_log2,
 };
-use crate::container::Tag;
 use crate::entropy::Decoder;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::lossless::dictionary::{Dictionary, TEXT_ODD};
 use crate::lossless::emit::Emitter;
+use crate::lossless::grids::Grids;
+use crate::lossless::mark::Mark;
 use crate::lossless::span::SpanOf;
 use crate::lossless::wire;
 use crate::lossless::{Broken, State, Trace};
-use crate::near_lossless::{Grids, Mark};
+use crate::tag::Tag;
 
 /// Spans of one trace in a block whose ids are made anew: nothing else bounds them.
 const TRACE_SPANS_MAX: usize = 1 << 20;

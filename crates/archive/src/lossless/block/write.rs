@@ -6,12 +6,12 @@ use crate::entropy::{Coder as _, Encoder};
 use crate::error::Error;
 use crate::lossless::builder::{Built, build};
 use crate::lossless::dictionary::TEXT_ODD;
+use crate::lossless::grids::Grids;
 use crate::lossless::span::SpanOf;
 use crate::lossless::tree::Step;
 use crate::lossless::window::{Odd, Window};
 use crate::lossless::wire;
 use crate::lossless::{Broken, NONE, State, Trace, ids};
-use crate::near_lossless::Grids;
 
 /// A block, and what a near-lossless one gave up.
 #[derive(Debug, Default)]
