@@ -117,7 +117,8 @@ pub(crate) fn generate(
         }
     }
     let find = |tag: [u8; 4]| found.iter().find(|(t, _)| t.0 == tag).map(|(_, bytes)| &bytes[..]);
-    let fitted = Fitted::read(find).map_err(|error| model_error(error, false))?;
+    let fitted =
+        Fitted::read(find, container.limits()).map_err(|error| model_error(error, false))?;
     let mark = Mark { archive_id: container.archive_id(), level: header.level.name() };
     fitted.generate(header.seed, &mark, &mut |request| sink(request)).map_err(Error::Sink)
 }

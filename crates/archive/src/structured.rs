@@ -25,6 +25,7 @@ mod tree;
 
 use bytes::Bytes;
 
+use crate::limits::Limits;
 use crate::traces::Traces;
 
 pub(crate) use emit::Mark;
@@ -99,12 +100,16 @@ impl Fitted {
         sections
     }
 
-    /// Reads it back; `find` yields the bytes of a section. With a section of pins it is L2.
+    /// Reads it back within limits; `find` yields the bytes of a section. With a section of pins it
+    /// is L2.
     ///
     /// # Errors
     /// A section is missing, ends early, exceeds a limit or contradicts another.
-    pub(crate) fn read<'a>(find: impl Fn([u8; 4]) -> Option<&'a [u8]>) -> Result<Self, Error> {
-        let model = format::read(&find)?;
+    pub(crate) fn read<'a>(
+        find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let model = format::read(&find, limits)?;
         let pins = find(PINS).map(|bytes| pins::read(&model, bytes)).transpose()?;
         Ok(Self { model, pins })
     }

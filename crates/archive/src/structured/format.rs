@@ -9,6 +9,8 @@ mod dictionary;
 mod structure;
 mod trees;
 
+use crate::limits::Limits;
+
 use super::Error;
 use super::bins::Bins;
 use super::coder::{Coder, Decoder, Encoder, hash, number};
@@ -27,34 +29,36 @@ const N_SERVICES_MAX: u32 = 1 << 14;
 const N_SITES_MAX: u32 = (1 << 16) - 2;
 const N_RESOURCES_MAX: u32 = (1 << 16) - 8;
 const N_KEYS_MAX: u32 = (1 << 16) - 3;
+/// Values of a key; `Limits::key_values` may be lower.
 const N_VALUES_MAX: u32 = (1 << 16) - 8;
 const N_ATTRIBUTES_MAX: u32 = 256;
 const TEXT_LEN_MAX: usize = 1 << 16;
 const N_BUCKETS_MAX: u32 = 1 << 16;
+/// `Limits::n_shapes` may be lower.
 const N_SHAPES_MAX: u32 = (1 << 16) - 1;
-const SHAPE_SPANS_MAX: u32 = 4096;
-const SHAPE_DEPTH_MAX: u16 = 256;
-/// Spans of all shapes together, and positions of all failures.
-const N_PLACES_MAX: usize = 1 << 22;
-const N_FAILURES_MAX: u32 = 1 << 20;
+/// Spans of all shapes together, and positions of all failures. Each occurs in a trace, so that
+/// there are never more than spans.
+const N_PLACES_MAX: u64 = 1 << 22;
 /// (node, column) pairs.
 const N_CELLS_MAX: usize = 1 << 24;
-const N_TRACES_MAX: u32 = 1 << 20;
-const N_SPANS_MAX: u64 = 1 << 24;
 const N_EDGES_MAX: u32 = 256;
-const N_LEAVES_MAX: usize = 1 << 18;
-const N_LEAF_CODES_MAX: usize = 1 << 24;
-const TREE_DEPTH_MAX: u32 = 32;
+/// Codes offered to each leaf that may be read, on average.
+const LEAF_CODES_MAX: usize = 64;
 
 /// A coder with what the fields of a section share.
 struct Stream<C> {
     coder: C,
     texts: Texts,
+    limits: Limits,
 }
 
 impl<C: Coder> Stream<C> {
-    fn new(coder: C) -> Self {
-        Self { coder, texts: Texts::new() }
+    fn new(coder: C, limits: Limits) -> Self {
+        Self { coder, texts: Texts::new(), limits }
+    }
+
+    fn values_max(&self) -> u32 {
+        self.limits.key_values.min(N_VALUES_MAX)
     }
 
     fn is_reader(&self) -> bool {
@@ -140,7 +144,7 @@ pub(crate) fn write(model: &Model) -> Vec<([u8; 4], Vec<u8>)> {
     let mut copy = model.clone();
     let all = [DICT, SHAPES, LABELLED, TIMES, BINS, TREES];
     all.map(|tag| {
-        let mut stream = Stream::new(Encoder::new());
+        let mut stream = Stream::new(Encoder::new(), Limits::default());
         let result = section(tag, &mut stream, &mut copy);
         debug_assert!(result.is_ok(), "{result:?}");
         (tag, stream.coder.finish())
@@ -148,15 +152,18 @@ pub(crate) fn write(model: &Model) -> Vec<([u8; 4], Vec<u8>)> {
     .into()
 }
 
-/// Reads a model back. `find` yields the bytes of a section.
+/// Reads a model back within limits. `find` yields the bytes of a section.
 ///
 /// # Errors
 /// A section is missing, ends early, exceeds a limit or contradicts another.
-pub(crate) fn read<'a>(find: impl Fn([u8; 4]) -> Option<&'a [u8]>) -> Result<Model, Error> {
+pub(crate) fn read<'a>(
+    find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+    limits: &Limits,
+) -> Result<Model, Error> {
     let mut model = Model::default();
     for tag in [DICT, SHAPES, LABELLED, TIMES, BINS, TREES] {
         let bytes = find(tag).ok_or(Error::Missing(tag))?;
-        let mut stream = Stream::new(Decoder::new(bytes));
+        let mut stream = Stream::new(Decoder::new(bytes), *limits);
         section(tag, &mut stream, &mut model)?;
         stream.coder.check()?;
     }

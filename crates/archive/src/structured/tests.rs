@@ -9,6 +9,7 @@ use spanwise_model::{
 use spanwise_otlp::RequestBuilder;
 
 use crate::fidelity::{Metric, Scorer};
+use crate::limits::Limits;
 use crate::traces::{Builder, Place, Traces};
 
 use super::{Detail, Error, Fitted, Mark, Options};
@@ -85,7 +86,8 @@ fn sections_of(traces: &Traces, detail: Detail) -> Sections {
 }
 
 fn open(sections: &Sections) -> Result<Fitted, Error> {
-    Fitted::read(|tag| sections.iter().find(|section| section.0 == tag).map(|s| &s.1[..]))
+    let find = |tag| sections.iter().find(|section| section.0 == tag).map(|s| &s.1[..]);
+    Fitted::read(find, &Limits::default())
 }
 
 fn generate(fitted: &Fitted, seed: u64) -> Vec<Bytes> {

@@ -85,7 +85,8 @@ pub(crate) fn generated(file: &[u8], limits: &Limits) -> Result<Vec<Bytes>, Erro
     Ok(requests)
 }
 
-/// L0 brings every message back, twice alike, and L1 as many spans; whether `bytes` were a request.
+/// L0 brings every message back, twice alike, L1 as many spans, and models as many as they say,
+/// unless a span cannot be read; whether `bytes` were a request.
 pub(crate) fn check_roundtrip(bytes: &[u8]) -> bool {
     let request = Bytes::copy_from_slice(bytes);
     let options = Options { level: Level::Lossless, ..Options::default() };
@@ -101,6 +102,12 @@ pub(crate) fn check_roundtrip(bytes: &[u8]) -> bool {
     let near = generated(&near.bytes, &Limits::default()).unwrap();
     let n_spans = |requests: &[Bytes]| messages(requests).unwrap().0.len();
     assert_eq!(n_spans(&near), n_spans(&back));
+    for level in [Level::Pinned, Level::Model] {
+        let options = Options { level, ..Options::default() };
+        let Ok(model) = compress(back.clone(), &options) else { continue };
+        let made = generated(&model.bytes, &Limits::default()).unwrap();
+        assert_eq!(n_spans(&made) as u64, model.summary.header.n_spans);
+    }
     true
 }
 

@@ -11,8 +11,7 @@ use crate::structured::model::{Model, Resource, Site};
 use crate::traces::Place;
 
 use super::{
-    N_ATTRIBUTES_MAX, N_CELLS_MAX, N_KEYS_MAX, N_RESOURCES_MAX, N_SERVICES_MAX, N_SITES_MAX,
-    N_VALUES_MAX, Stream,
+    N_ATTRIBUTES_MAX, N_CELLS_MAX, N_KEYS_MAX, N_RESOURCES_MAX, N_SERVICES_MAX, N_SITES_MAX, Stream,
 };
 
 pub(super) fn code<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Result<(), Error> {
@@ -202,7 +201,7 @@ fn domain<C: Coder>(stream: &mut Stream<C>, domain: Option<Domain>) -> Result<Do
                 _ => (Vec::new(), false),
             };
             has_rest = stream.flag(0x6c, 0, has_rest);
-            let n = stream.count(0x6e, values.len(), N_VALUES_MAX)?;
+            let n = stream.count(0x6e, values.len(), stream.values_max())?;
             let mut read: Vec<Datum> = Vec::new();
             let mut values = values.drain(..);
             for _ in 0..n {
@@ -227,7 +226,7 @@ fn domain<C: Coder>(stream: &mut Stream<C>, domain: Option<Domain>) -> Result<Do
                 _ => (Vec::new(), false),
             };
             has_rest = stream.flag(0x78, 0, has_rest);
-            stream.list(0x7a, &mut templates, N_VALUES_MAX, template)?;
+            stream.list(0x7a, &mut templates, stream.values_max(), template)?;
             Ok(Domain::Texts { templates, has_rest })
         }
         _ => Err(Error::Impossible("kind of values")),
@@ -237,7 +236,7 @@ fn domain<C: Coder>(stream: &mut Stream<C>, domain: Option<Domain>) -> Result<Do
 fn template<C: Coder>(stream: &mut Stream<C>, template: &mut Template) -> Result<(), Error> {
     template.text = stream.text(13, &template.text)?;
     template.n_distinct = stream.number(0x7c, [0, 0], template.n_distinct);
-    stream.list(0x7e, &mut template.hitters, N_VALUES_MAX, |stream, (text, share)| {
+    stream.list(0x7e, &mut template.hitters, stream.values_max(), |stream, (text, share)| {
         *text = stream.text(13, text)?;
         *share = stream.below(0x80, [0, 0], u32::from(*share), 1025)? as u16;
         Ok(())

@@ -5,10 +5,10 @@ use crate::structured::coder::{Coder, hash, number};
 use crate::structured::model::{BUCKET_NS, Model, N_SLOTS_MAX};
 use crate::structured::topology::Topology;
 
-use super::{
-    N_BUCKETS_MAX, N_FAILURES_MAX, N_PLACES_MAX, N_SHAPES_MAX, N_SPANS_MAX, N_TRACES_MAX,
-    SHAPE_DEPTH_MAX, SHAPE_SPANS_MAX, Stream,
-};
+use super::{N_BUCKETS_MAX, N_PLACES_MAX, N_SHAPES_MAX, Stream};
+
+/// Attributes that the spans of a window have on average, at most.
+const SLOTS_OF_SPAN_MAX: u64 = 64;
 
 type Spans = Vec<(u32, u16)>;
 
@@ -20,10 +20,11 @@ pub(super) fn shapes<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Res
     let mut all: Vec<Spans> = topology.shapes.into_iter().map(|shape| shape.spans).collect();
     let n_sites = model.sites.len() as u32;
     let (mut last, mut n_places) = (Vec::new(), 0);
-    stream.list(0x84, &mut all, N_SHAPES_MAX, |stream, spans| {
+    let n_shapes_max = stream.limits.n_shapes.min(N_SHAPES_MAX);
+    stream.list(0x84, &mut all, n_shapes_max, |stream, spans| {
         shape(stream, spans, &last, n_sites)?;
-        n_places += spans.len();
-        if n_places > N_PLACES_MAX {
+        n_places += spans.len() as u64;
+        if n_places > stream.limits.n_spans.min(N_PLACES_MAX) {
             return Err(Error::TooMany("spans of shapes"));
         }
         last.clone_from(spans);
@@ -37,7 +38,7 @@ pub(super) fn shapes<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Res
         *n = stream.number(0x90, [known, 0], *n);
         known = n.ilog2_or_0();
         n_spans += u64::from(*n) * model.topology.shapes[at].spans.len() as u64;
-        if *n > N_TRACES_MAX || n_spans > N_SPANS_MAX {
+        if u64::from(*n) > stream.limits.n_traces || n_spans > stream.limits.n_spans {
             return Err(Error::TooMany("spans"));
         }
     }
@@ -90,7 +91,8 @@ fn shape<C: Coder>(
         let Some(depth) = (depth_max + 1).checked_sub(up).filter(|&d| d > 0 || at == 0) else {
             return Err(Error::Impossible("depth"));
         };
-        if depth > u32::from(SHAPE_DEPTH_MAX) || at as u32 >= SHAPE_SPANS_MAX {
+        let depth_max = stream.limits.shape_depth.min(u32::from(u16::MAX));
+        if depth > depth_max || at as u32 >= stream.limits.shape_spans {
             return Err(Error::TooMany("spans in a shape"));
         }
         path.truncate(depth as usize);
@@ -128,9 +130,10 @@ pub(super) fn labelled<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> R
     let failures = topology.failures.into_iter();
     let mut failures: Vec<(u32, Vec<u32>)> = failures.map(|f| (f.shape, f.positions)).collect();
     let shapes = topology.shapes;
-    let (mut shape, mut n_places) = (0, 0);
+    let (mut shape, mut n_places) = (0, 0_u64);
     let mut last: Vec<u32> = Vec::new();
-    stream.list(0xa0, &mut failures, N_FAILURES_MAX, |stream, (of, positions)| {
+    let n_failures_max = u32::try_from(stream.limits.n_traces).unwrap_or(u32::MAX);
+    stream.list(0xa0, &mut failures, n_failures_max, |stream, (of, positions)| {
         let step = stream.number(0xa4, [0, 0], *of - shape.min(*of));
         if step > 0 {
             last.clear();
@@ -169,8 +172,8 @@ pub(super) fn labelled<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> R
             n_places += 1;
             at += 1;
         }
-        n_places += n;
-        if at == 0 || n_places > 4 * N_PLACES_MAX {
+        n_places += n as u64;
+        if at == 0 || n_places > 2 * stream.limits.n_spans.min(2 * N_PLACES_MAX) {
             return Err(Error::Impossible("failure"));
         }
         last.clone_from(positions);
@@ -195,7 +198,7 @@ pub(super) fn times<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Resu
         *n = stream.number(0xc4, [last_known(last), 0], *n);
         last = *n;
         n_traces += u64::from(*n);
-        if n_traces > u64::from(N_TRACES_MAX) {
+        if n_traces > stream.limits.n_traces {
             return Err(Error::TooMany("traces"));
         }
         Ok(())
@@ -214,7 +217,7 @@ pub(super) fn times<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Resu
     if n_left != n_drawn {
         return Err(Error::Impossible("number of traces"));
     }
-    if model.n_slots() > N_SLOTS_MAX {
+    if model.n_slots() > stream.limits.n_spans.saturating_mul(SLOTS_OF_SPAN_MAX).min(N_SLOTS_MAX) {
         return Err(Error::TooMany("attributes"));
     }
     Ok(())
@@ -244,7 +247,7 @@ fn pairs<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Result<(), Erro
         rest = later;
         let n = stream.number(0xc8, [is_failure, 0], n as u32);
         n_spans += u64::from(n) * model.topology.spans(label).spans.len() as u64;
-        if n > N_TRACES_MAX || n_spans > N_SPANS_MAX {
+        if u64::from(n) > stream.limits.n_traces || n_spans > stream.limits.n_spans {
             return Err(Error::TooMany("spans"));
         }
         let mut bucket = 0_u32;

@@ -6,7 +6,7 @@ use crate::structured::features::{Feature, KINDS};
 use crate::structured::model::{COPY, Conditionals, Model, TARGET};
 use crate::structured::tree::{Leaf, SCALES, Step, Test, Tree};
 
-use super::{N_LEAF_CODES_MAX, N_LEAVES_MAX, Stream, TREE_DEPTH_MAX};
+use super::{LEAF_CODES_MAX, Stream};
 
 /// What a tree is about.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +139,7 @@ fn tree<C: Coder>(
             hash(0xea, hash(target.which, hash(target.what, task.depth.min(2)))),
         ];
         if stream.coder.bit(15, &contexts, split.is_some()) {
-            if task.depth >= TREE_DEPTH_MAX {
+            if task.depth >= stream.limits.tree_depth {
                 return Err(Error::TooMany("levels in a tree"));
             }
             let feature = feature(stream, budget, target, &task, split.map(|s| s.0))?;
@@ -151,7 +151,7 @@ fn tree<C: Coder>(
             open.push(Open { depth, right_of: None, above: above << 1 });
         } else {
             budget.leaves += 1;
-            if budget.leaves > N_LEAVES_MAX {
+            if budget.leaves > stream.limits.n_leaves as usize {
                 return Err(Error::TooMany("leaves"));
             }
             let leaf = from.leaves.get(read.leaves.len());
@@ -259,7 +259,7 @@ fn leaf<C: Coder>(
     last: &mut [u16],
 ) -> Result<Leaf, Error> {
     budget.codes += target.alphabet.len();
-    if budget.codes > N_LEAF_CODES_MAX {
+    if budget.codes > stream.limits.n_leaves as usize * LEAF_CODES_MAX {
         return Err(Error::TooMany("codes of leaves"));
     }
     let scale = from.map_or(0, |leaf| u32::from(leaf.scale));
