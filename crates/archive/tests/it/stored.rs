@@ -1,9 +1,9 @@
 //! Files of earlier versions still open and give what they gave.
 
 use bytes::Bytes;
-use spanwise_archive::{Archive, Level, Limits};
+use spanwise_archive::{Archive, Level, Limits, Options, compress};
 
-use crate::oracle::messages;
+use crate::oracle::{generated, messages};
 
 /// The window from which the stored files were made: u32 length and request, repeated.
 pub(crate) fn window() -> Vec<Bytes> {
@@ -43,4 +43,24 @@ fn a_near_lossless_file_of_version_1_gives_what_it_gave() {
     let back = check(include_bytes!("../fixtures/l1.v1.spwa"), Level::NearLossless);
     let crc = back.iter().fold(0, |crc, request| crc32c::crc32c_append(crc, request));
     assert_eq!(crc, include!("../fixtures/l1.v1.crc32c"));
+}
+
+/// Guarantees: what a window becomes, and what comes back, does not hang on who else is at work.
+#[test]
+fn threads_beside_each_other_give_the_same_bytes() {
+    let round_trip = || {
+        Level::ALL.map(|level| {
+            let options = Options { level, ..Options::default() };
+            let file = compress(window(), &options).unwrap().bytes;
+            let back = generated(&file, &Limits::default()).unwrap();
+            (file, back)
+        })
+    };
+    let alone = round_trip();
+    std::thread::scope(|scope| {
+        let others = [0; 4].map(|_| scope.spawn(round_trip));
+        for other in others {
+            assert_eq!(other.join().unwrap(), alone);
+        }
+    });
 }
