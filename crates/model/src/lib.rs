@@ -21,7 +21,7 @@ pub use message::{
     Finding, KeepReason, QuorumShortfall, RuleCount, SampledSpan, ScalingPlan, ScoreKind,
     SiteStats, WantedAction,
 };
-pub use name::{CallSite, CallSiteId, CallSites, ServiceId, fold_operation};
+pub use name::{CallSite, CallSiteId, CallSites, Reserved, ServiceId, fold_operation};
 pub use orchestration::{Axis, Observed, Owner, Resources, ScaleAction, TargetRef};
 pub use problem::{Problem, Severity};
 pub use record::{EventRecord, SpanRecord, Value};

@@ -23,6 +23,8 @@ const TOP_OVERFLOW_NAMES: usize = 16;
 /// An id is not handed out again for this long after it retired, so that spans still in flight
 /// cannot be taken for another site: five times the greatest age of a trace.
 const REUSE_AFTER_NS: u64 = 300 * 1_000_000_000;
+/// Call sites beyond the bound that may exist because they are [`Reserved`].
+const RESERVED_MAX: usize = 1_000;
 /// Longest name that is kept; longer ones are cut at a character boundary.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -30,7 +32,7 @@ const NAME_BYTES_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallSiteId(pub u32);
 
-/// A service's number. Dense, starting at 0, never reused.
+/// A service's number. Dense, starting at 0; reused after its last call site retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u32);
 
@@ -49,6 +51,13 @@ pub struct CallSite {
     pub overflow: bool,
 }
 
+/// Says which names get a call site of their own when there is no room left, such as those that a
+/// rule counts: what somebody asked for must not drown in what a client invents.
+pub trait Reserved: std::fmt::Debug + Send + Sync {
+    /// Whether this name is reserved. Called once for every span that finds no room.
+    fn covers(&self, service: &str, operation: &str, kind: SpanKind) -> bool;
+}
+
 /// The dictionary. Cost of a look-up: one hash of the names, no allocation once a site is known.
 #[derive(Clone, Debug)]
 pub struct CallSites {
@@ -62,6 +71,8 @@ pub struct CallSites {
     service_table: HashTable<u32>,
     /// Retired ids with the time they retired, oldest first.
     cooling: Vec<(Timestamp, u32)>,
+    cooling_services: Vec<(Timestamp, u32)>,
+    reserved: Vec<Arc<dyn Reserved>>,
     n_max: usize,
     n_max_per_service: usize,
     n_regular: usize,
@@ -72,7 +83,10 @@ pub struct CallSites {
 #[derive(Clone, Debug)]
 struct Service {
     name: Arc<str>,
+    /// Live call sites, without overflow.
     n_sites: usize,
+    /// Live call sites, with overflow.
+    n_live: usize,
 }
 
 impl CallSiteId {
@@ -104,7 +118,8 @@ impl Default for CallSiteId {
 
 impl CallSites {
     /// An empty dictionary of at most `n_max` call sites, `n_max_per_service` for one service. The
-    /// overflow sites come on top: at most one per known service and kind, and one for all others.
+    /// overflow sites come on top: at most one per known service and kind, and one for all others;
+    /// and at most 1,000 reserved ones.
     pub fn new(n_max: usize, n_max_per_service: usize) -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
@@ -114,12 +129,20 @@ impl CallSites {
             services: Vec::new(),
             service_table: HashTable::new(),
             cooling: Vec::new(),
+            cooling_services: Vec::new(),
+            reserved: Vec::new(),
             n_max,
             n_max_per_service,
             n_regular: 0,
             overflow_names: Vec::new(),
             folded: String::new(),
         }
+    }
+
+    /// Names that get a call site of their own from now on also when there is no room. Replaces what
+    /// was reserved before.
+    pub fn reserve(&mut self, reserved: Vec<Arc<dyn Reserved>>) {
+        self.reserved = reserved;
     }
 
     /// The id of a call site, which is added if there is room; else its overflow site.
@@ -248,9 +271,14 @@ impl CallSites {
             if let Ok(entry) = self.table.find_entry(hash, |&other| other == id) {
                 entry.remove();
             }
+            let service = &mut self.services[site.service_id.0 as usize];
+            service.n_live -= 1;
             if !site.overflow {
                 self.n_regular -= 1;
-                self.services[site.service_id.0 as usize].n_sites -= 1;
+                service.n_sites -= 1;
+            }
+            if service.n_live == 0 {
+                self.retire_service(site.service_id, now);
             }
             self.cooling.push((now, id));
             retired.push(CallSiteId(id));
@@ -259,45 +287,64 @@ impl CallSites {
     }
 
     fn add(&mut self, service: &str, op: &str, kind: SpanKind, now: Timestamp) -> CallSiteId {
-        let Some(service_id) = self.service(service) else {
-            self.count_overflow(service, op);
-            let id = self.service_entry(OTHER);
-            return self.insert(id, OTHER, SpanKind::Unspecified, true, now);
-        };
-        let n_sites = self.services[service_id.0 as usize].n_sites;
-        if self.n_regular < self.n_max && n_sites < self.n_max_per_service {
+        let known = self.find_service(service);
+        let n_sites = known.map_or(0, |id| self.services[id.0 as usize].n_sites);
+        let is_room = self.n_regular < self.n_max
+            && n_sites < self.n_max_per_service
+            && (known.is_some() || self.service_table.len() < self.n_max);
+        if is_room || self.is_reserved(service, op, kind) {
+            let service_id = known.unwrap_or_else(|| self.service_entry(service, now));
             self.n_regular += 1;
             self.services[service_id.0 as usize].n_sites += 1;
             return self.insert(service_id, op, kind, false, now);
         }
         self.count_overflow(service, op);
-        self.insert(service_id, OTHER, kind, true, now)
+        if let Some(id) = known {
+            return self.insert(id, OTHER, kind, true, now);
+        }
+        let id = self.service_entry(OTHER, now);
+        self.insert(id, OTHER, SpanKind::Unspecified, true, now)
     }
 
-    /// The id of a service, or `None` if it is new and there is no room for a call site of it.
-    fn service(&mut self, name: &str) -> Option<ServiceId> {
+    fn is_reserved(&self, service: &str, operation: &str, kind: SpanKind) -> bool {
+        self.n_regular < self.n_max.saturating_add(RESERVED_MAX)
+            && self.reserved.iter().any(|reserved| reserved.covers(service, operation, kind))
+    }
+
+    fn find_service(&self, name: &str) -> Option<ServiceId> {
         let hash = self.hasher.hash_one(name);
         let same = |&id: &u32| &*self.services[id as usize].name == name;
-        if let Some(&id) = self.service_table.find(hash, same) {
-            return Some(ServiceId(id));
-        }
-        let room = self.n_regular < self.n_max && self.services.len() < self.n_max;
-        room.then(|| self.service_entry(name))
+        self.service_table.find(hash, same).map(|&id| ServiceId(id))
     }
 
-    fn service_entry(&mut self, name: &str) -> ServiceId {
-        let hash = self.hasher.hash_one(name);
-        let services = &self.services;
-        let same = |&id: &u32| &*services[id as usize].name == name;
-        if let Some(&id) = self.service_table.find(hash, same) {
-            return ServiceId(id);
+    fn service_entry(&mut self, name: &str, now: Timestamp) -> ServiceId {
+        if let Some(id) = self.find_service(name) {
+            return id;
         }
-        let id = self.services.len() as u32;
-        self.services.push(Service { name: Arc::from(name), n_sites: 0 });
+        let service = Service { name: Arc::from(name), n_sites: 0, n_live: 0 };
+        let id = match self.cooling_services.first() {
+            Some(&(retired, id)) if now.since(retired) >= REUSE_AFTER_NS => {
+                self.cooling_services.remove(0);
+                self.services[id as usize] = service;
+                id
+            }
+            _ => {
+                self.services.push(service);
+                self.services.len() as u32 - 1
+            }
+        };
         let (hasher, services) = (&self.hasher, &self.services);
-        self.service_table
-            .insert_unique(hash, id, |&id| hasher.hash_one(&*services[id as usize].name));
+        let hash = |&id: &u32| hasher.hash_one(&*services[id as usize].name);
+        self.service_table.insert_unique(hash(&id), id, hash);
         ServiceId(id)
+    }
+
+    fn retire_service(&mut self, id: ServiceId, now: Timestamp) {
+        let hash = self.hasher.hash_one(&*self.services[id.0 as usize].name);
+        if let Ok(entry) = self.service_table.find_entry(hash, |&other| other == id.0) {
+            entry.remove();
+        }
+        self.cooling_services.push((now, id.0));
     }
 
     /// The id of this site, which is inserted if it is not there.
@@ -322,6 +369,7 @@ impl CallSites {
         } else {
             self.sites[id as usize] = site;
         }
+        self.services[service_id.0 as usize].n_live += 1;
         let (hasher, sites) = (&self.hasher, &self.sites);
         let hash = |&id: &u32| hash_of_site(hasher, &sites[id as usize]);
         self.table.insert_unique(hash(&id), id, hash);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spanwise_model::{
-    CallSite, MAX_DURATION_NS, Problem, RuleRef, Severity, SpanKind, ValueRef, WantedAction,
-    fold_operation,
+    CallSite, MAX_DURATION_NS, Problem, Reserved, RuleRef, Severity, SpanKind, ValueRef,
+    WantedAction, fold_operation,
 };
 
 use super::action;
@@ -148,13 +148,12 @@ impl Rule {
     /// Whether the rule looks at spans of this call site. Overflow sites mix unrelated operations,
     /// so no rule does; consumer sites only if the rule says `kind: consumer`.
     pub fn covers(&self, site: &CallSite) -> bool {
-        let kind = match self.kind {
-            Some(kind) => kind == site.kind,
-            None => site.kind != SpanKind::Consumer,
-        };
-        kind && !site.overflow
-            && *self.service == *site.service
-            && self.pattern.matches(&site.operation)
+        !site.overflow && self.names(&site.service, &site.operation, site.kind)
+    }
+
+    fn names(&self, service: &str, operation: &str, kind: SpanKind) -> bool {
+        let is_kind = self.kind.map_or(kind != SpanKind::Consumer, |wanted| wanted == kind);
+        is_kind && *self.service == *service && self.pattern.matches(operation)
     }
 
     /// Whether the rule says `kind: consumer`, which admits streaming and batch spans.
@@ -165,6 +164,13 @@ impl Rule {
     /// Whether it can be decided when a span arrives, before its trace closed.
     pub(super) fn decides_on_arrival(&self) -> bool {
         self.metric == Metric::Total && self.count_on == CountOn::All
+    }
+}
+
+/// A rule's call sites are never lost in an overflow site, where no rule looks.
+impl Reserved for RuleSet {
+    fn covers(&self, service: &str, operation: &str, kind: SpanKind) -> bool {
+        self.rules.iter().any(|rule| rule.names(service, operation, kind))
     }
 }
 

@@ -22,14 +22,15 @@ use super::config::{CountOn, Metric, Status};
 use super::floor::Floors;
 use super::hash::stable_hash;
 use super::tally::{Tally, weight};
+use super::windows::oldest_s;
 
 /// Spans that ended longer ago are not counted.
 pub const EVENT_AGE_NS_MAX: u64 = 3_600 * 1_000_000_000;
 /// Spans that end later than this after now are not counted.
 pub const EVENT_AHEAD_NS_MAX: u64 = 120 * 1_000_000_000;
-/// Seconds one rule may have open between two drains. With a drain a second only forged or very
-/// late end times need more; what does not fit is dropped and reported by the next drain.
-const OPEN_SECONDS_MAX: usize = 64;
+/// Seconds one rule may have open between two drains. With a drain a second only forged end times
+/// need more: the oldest second then makes room, and the next drain reports what went with it.
+const OPEN_SECONDS_MAX: usize = 256;
 /// Example spans per rule and window that should travel with the counts.
 const EXAMPLES_MAX: u32 = 100;
 
@@ -69,11 +70,14 @@ pub struct PredicateStats {
     pub n_breaches: u64,
     /// Spans with invalid times.
     pub n_invalid_time: u64,
-    /// Spans that ended more than an hour ago or more than two minutes ahead.
-    pub n_out_of_time: u64,
+    /// Spans that ended longer ago than the rule's window and two minutes, or an hour, once per
+    /// rule.
+    pub n_late: u64,
+    /// Spans that end more than two minutes from now.
+    pub n_ahead: u64,
     /// Consumer, streaming and batch spans that a rule would cover otherwise.
     pub n_not_triggering: u64,
-    /// Counts dropped because a rule had too many seconds open.
+    /// Spans whose counts were dropped because a rule had too many seconds open.
     pub n_dropped: u64,
     /// Gaps taken without a floor because too many edges are known.
     pub n_without_floor: u64,
@@ -210,7 +214,7 @@ impl Predicates {
     }
 
     /// Moves what was counted since the last drain to `out`, ordered by rule and second. Returns
-    /// how many counts were dropped meanwhile; if that is not 0, tell
+    /// how many spans' counts were dropped meanwhile; if that is not 0, tell
     /// [`RuleWindows::mark_hole`](super::RuleWindows::mark_hole). Call it about once a second.
     #[must_use = "dropped counts leave a hole in the windows, which must be marked"]
     pub fn drain(&mut self, out: &mut Vec<RuleCount>) -> u64 {
@@ -276,9 +280,12 @@ impl Predicates {
             self.stats.n_invalid_time += 1;
             return None;
         };
-        let late = now.since(head.end) > EVENT_AGE_NS_MAX;
-        if late || head.end.since(now) > EVENT_AHEAD_NS_MAX {
-            self.stats.n_out_of_time += 1;
+        if now.since(head.end) > EVENT_AGE_NS_MAX {
+            self.stats.n_late += 1;
+            return None;
+        }
+        if head.end.since(now) > EVENT_AHEAD_NS_MAX {
+            self.stats.n_ahead += 1;
             return None;
         }
         Some((duration_ns, head.end.as_secs()))
@@ -308,10 +315,14 @@ impl Predicates {
                 self.stats.n_not_triggering += 1;
                 continue;
             }
+            // No window can reach it any more: it must not take the room of one that counts.
+            if measured.second < oldest_s(rule, ctx.now.as_secs()) {
+                self.stats.n_late += 1;
+                continue;
+            }
             self.stats.n_evaluated += 1;
             let counter = &mut self.counters[rule_idx as usize];
-            let Some(slot) = counter.slot(measured.second) else {
-                self.stats.n_dropped += 1;
+            let Some(slot) = counter.slot(measured.second, &mut self.stats.n_dropped) else {
                 continue;
             };
             slot.tally.n_spans += 1;
@@ -329,23 +340,31 @@ impl Predicates {
 }
 
 impl Counter {
-    /// The slot of a second, opened if there is room.
-    fn slot(&mut self, second: u64) -> Option<&mut Slot> {
+    /// The slot of a second, opened if it is not. With no room the oldest second is given up, maybe
+    /// this one; `n_dropped` grows by its spans.
+    fn slot(&mut self, second: u64, n_dropped: &mut u64) -> Option<&mut Slot> {
         let open = &self.open[..self.n_open];
         // The newest second stands last and is nearly always the one.
         if let Some(at) = open.iter().rposition(|slot| slot.second == second) {
             return self.open.get_mut(at);
         }
-        if self.n_open == OPEN_SECONDS_MAX {
+        if self.n_open < OPEN_SECONDS_MAX {
+            if self.n_open == self.open.len() {
+                self.open.push(Slot::default());
+            }
+            let slot = &mut self.open[self.n_open];
+            *slot = Slot { second, ..Slot::default() };
+            self.n_open += 1;
+            return Some(slot);
+        }
+        let oldest = self.open.iter_mut().min_by_key(|slot| slot.second)?;
+        if oldest.second > second {
+            *n_dropped += 1;
             return None;
         }
-        if self.n_open == self.open.len() {
-            self.open.push(Slot::default());
-        }
-        let slot = &mut self.open[self.n_open];
-        *slot = Slot { second, ..Slot::default() };
-        self.n_open += 1;
-        Some(slot)
+        *n_dropped += oldest.tally.n_spans;
+        *oldest = Slot { second, ..Slot::default() };
+        Some(oldest)
     }
 
     fn take_example(&mut self, rule: &Rule, now: Timestamp) -> bool {

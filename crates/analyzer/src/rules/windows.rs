@@ -360,7 +360,7 @@ fn place_of<T>(sorted: &VecDeque<T>, second: u64, of: impl Fn(&T) -> u64) -> Res
 }
 
 /// The oldest second a window of this rule can still reach.
-fn oldest_s(rule: &Rule, now_s: u64) -> u64 {
+pub(super) fn oldest_s(rule: &Rule, now_s: u64) -> u64 {
     now_s.saturating_sub(rule.window_s + LATE_S)
 }
 

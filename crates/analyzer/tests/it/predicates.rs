@@ -9,6 +9,14 @@ fn breaches(when: &str, span: &Span) -> u32 {
     Rig::new(rule(when)).send(span).n_breached
 }
 
+/// A rule on `GetCart` with this window.
+fn within(window: &str) -> std::sync::Arc<spanwise_analyzer::rules::RuleSet> {
+    rules(&format!(
+        "- {{name: r, when: {{service: cart, op: GetCart, over: 80ms, count: 1, \
+         window: {window}}}, do: {{alert: a}}}}"
+    ))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "spans are built at the call")]
 fn check(when: &str, span: Span, expected: u32) {
     assert_eq!(breaches(when, &span), expected, "{when}: {span:?}");
@@ -112,16 +120,33 @@ fn invalid_and_absurd_times_never_match() {
 
 #[test]
 fn spans_from_another_time_are_counted_apart() {
-    let counts = |end: Timestamp| {
-        let mut rig = Rig::new(rule("op: GetCart"));
+    let counts = |window: &str, end: Timestamp| {
+        let mut rig = Rig::new(within(window));
         rig.now = at(10_000);
         rig.send(&Span { end, ..Span::default() });
-        (rig.drain().len(), rig.predicates.stats().n_out_of_time)
+        let stats = rig.predicates.stats();
+        (rig.drain().len(), stats.n_late, stats.n_ahead)
     };
-    assert_eq!(counts(at(10_000 - 3_600)), (1, 0));
-    assert_eq!(counts(at(10_000 - 3_601)), (0, 1));
-    assert_eq!(counts(at(10_000 + 120)), (1, 0));
-    assert_eq!(counts(at(10_000 + 121)), (0, 1));
+    // What the window can still reach, and never more than an hour.
+    assert_eq!(counts("30s", at(10_000 - 150)), (1, 0, 0));
+    assert_eq!(counts("30s", at(10_000 - 151)), (0, 1, 0));
+    assert_eq!(counts("1h", at(10_000 - 3_600)), (1, 0, 0));
+    assert_eq!(counts("1h", at(10_000 - 3_601)), (0, 1, 0));
+    assert_eq!(counts("30s", at(10_000 + 120)), (1, 0, 0));
+    assert_eq!(counts("30s", at(10_000 + 121)), (0, 0, 1));
+}
+
+#[test]
+fn old_end_times_take_no_room_from_breaches_of_now() {
+    let mut rig = Rig::new(rule("op: GetCart"));
+    rig.now = at(3_000);
+    for second in 0..2_000 {
+        rig.send(&Span { end: at(second), ..Span::default() });
+    }
+    rig.send(&Span { end: at(3_000), ..Span::default() });
+    let mut counts = Vec::new();
+    assert_eq!(rig.predicates.drain(&mut counts), 0);
+    assert_eq!(counts.iter().map(|count| count.n_breaches).sum::<u64>(), 1);
 }
 
 #[test]
@@ -167,15 +192,17 @@ fn counts_are_kept_per_rule_and_second_of_the_end() {
 }
 
 #[test]
-fn too_many_open_seconds_are_dropped_and_reported() {
-    let mut rig = Rig::new(rule("op: GetCart"));
+fn too_many_open_seconds_give_up_the_oldest_and_report_it() {
+    let mut rig = Rig::new(within("1h"));
     rig.now = at(3_000);
-    for second in 0..100 {
+    for second in (0..1_500).rev().chain(1_500..3_001) {
         rig.send(&Span { end: at(second), ..Span::default() });
     }
     let mut counts = Vec::new();
-    assert_eq!(rig.predicates.drain(&mut counts), 36);
-    assert_eq!(counts.len(), 64);
+    assert_eq!(rig.predicates.drain(&mut counts), 3_001 - 256);
+    let seconds: Vec<u64> = counts.iter().map(|count| count.second).collect();
+    let newest: Vec<u64> = (3_001 - 256..3_001).map(|second| at(second).as_secs()).collect();
+    assert_eq!(seconds, newest);
     assert_eq!(rig.predicates.drain(&mut counts), 0);
 }
 

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use spanwise_analyzer::rules::{Context, Predicates, RuleSet};
+use spanwise_analyzer::rules::{Context, PredicateStats, Predicates, RuleSet};
 use spanwise_analyzer::statistics::Statistics;
 use spanwise_assembler::Assembler;
 use spanwise_model::{
-    Batch, CallSiteId, CallSites, ClosedTrace, KeepReason, RuleCount, SampledSpan, SpanFlags,
-    SpanRef, Timestamp,
+    Batch, CallSiteId, CallSites, ClosedTrace, KeepReason, Reserved, RuleCount, SampledSpan,
+    SpanFlags, SpanRef, Timestamp,
 };
 use spanwise_otlp::WireAttributes;
 use spanwise_otlp::sampled_spans::RuleSetId;
@@ -63,6 +63,31 @@ pub struct Counters {
     pub n_kept_late: u64,
 }
 
+/// Spans at call sites of rules that were not counted, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uncounted {
+    /// Times are invalid.
+    pub n_invalid_time: u64,
+    /// Ended before every window that is still open: a slow exporter or a clock that is behind.
+    pub n_late: u64,
+    /// End more than two minutes from now: a clock that is ahead.
+    pub n_ahead: u64,
+    /// Consumer, streaming and batch spans.
+    pub n_long_lived: u64,
+    /// Dropped for lack of room; windows know of the hole.
+    pub n_dropped: u64,
+}
+
+impl Uncounted {
+    fn add(&mut self, stats: &PredicateStats) {
+        self.n_invalid_time += stats.n_invalid_time;
+        self.n_late += stats.n_late;
+        self.n_ahead += stats.n_ahead;
+        self.n_long_lived += stats.n_not_triggering;
+        self.n_dropped += stats.n_dropped;
+    }
+}
+
 /// Names a rule set that is counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RulesId {
@@ -102,6 +127,8 @@ pub struct Core {
     sites: CallSites,
     sampler: SpanSampler,
     rules: Vec<(RulesId, Predicates)>,
+    /// Of rule sets that are gone.
+    uncounted: Uncounted,
     examples: Vec<Example>,
     statistics: Statistics,
     assembler: Assembler,
@@ -124,10 +151,11 @@ pub struct Core {
 impl Core {
     /// The stages with empty models.
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self {
+        let mut core = Self {
             sites: CallSites::new(CALL_SITES_MAX, CALL_SITES_PER_SERVICE_MAX),
             sampler: SpanSampler::new(config.sampler)?,
             rules: vec![(RulesId::Own, Predicates::new(config.rules))],
+            uncounted: Uncounted::default(),
             examples: Vec::new(),
             statistics: Statistics::default(),
             assembler: Assembler::new(config.assembler)?,
@@ -141,7 +169,9 @@ impl Core {
             counters: Counters::default(),
             n_described: 0,
             expire_next: Timestamp::default(),
-        })
+        };
+        core.reserve();
+        Ok(core)
     }
 
     /// Takes one decoded request. Sampled spans are appended to `sampled`.
@@ -225,6 +255,7 @@ impl Core {
     pub fn add_rules(&mut self, id: RulesId, rules: Arc<RuleSet>) {
         self.remove_rules(id);
         self.rules.push((id, Predicates::new(rules)));
+        self.reserve();
     }
 
     /// The rule sets that are counted for.
@@ -234,7 +265,26 @@ impl Core {
 
     /// Stops counting for a rule set; what it has not handed out is lost.
     pub fn remove_rules(&mut self, id: RulesId) {
-        self.rules.retain(|(known, _)| *known != id);
+        for (_, predicates) in self.rules.extract_if(.., |(known, _)| *known == id) {
+            self.uncounted.add(&predicates.stats());
+        }
+        self.reserve();
+    }
+
+    /// Spans at call sites of rules that no rule counted, since the start, once per rule.
+    pub fn uncounted(&self) -> Uncounted {
+        let mut uncounted = self.uncounted;
+        for (_, predicates) in &self.rules {
+            uncounted.add(&predicates.stats());
+        }
+        uncounted
+    }
+
+    /// Call sites that rules name are kept apart however many others there are.
+    fn reserve(&mut self) {
+        let reserved =
+            self.rules.iter().map(|(_, set)| Arc::clone(set.rules()) as Arc<dyn Reserved>);
+        self.sites.reserve(reserved.collect());
     }
 
     /// Writes the models to `out`, to be read back by [`Core::restore`].

@@ -104,6 +104,9 @@ impl Fanout {
             RulesId::Subscribed(id) => {
                 let reports = reports(counted.counts, counted.examples);
                 self.hub.publish_counts(id, &reports);
+                if counted.n_dropped > 0 {
+                    self.hub.lost_counts(id);
+                }
             }
         }
     }

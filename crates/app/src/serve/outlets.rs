@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use prometheus_client::metrics::counter::Counter;
 use spanwise_model::Timestamp;
 use spanwise_otlp::admission::Admission;
 use spanwise_otlp::sampled_spans::Hub;
 
 use crate::pipeline::outlets::Queue;
-use crate::telemetry::metrics::{DestinationLabel, ForwardLabels, Metrics, OutcomeLabel};
+use crate::telemetry::metrics::{DestinationLabel, ForwardLabels, Metrics, OutcomeLabel, follow};
 
 /// Work counts as being shed for this long after the last refusal, so that somebody can see it.
 const SHEDDING_NS: u64 = 10 * 1_000_000_000;
@@ -74,11 +73,6 @@ impl Shedding {
         }
         now < self.until
     }
-}
-
-/// Raises a counter to a total that is counted elsewhere and never falls.
-fn follow(counter: &Counter, total: u64) {
-    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! Whole traces as counted by their stage and by the keeper of the logs, brought to the metrics.
 
-use prometheus_client::metrics::counter::Counter;
 use spanwise_model::Timestamp;
 use spanwise_sampler::trace::Unit;
 
 use crate::pipeline::keeper::Showing;
 use crate::pipeline::traces::Stage;
-use crate::telemetry::metrics::{DestinationLabel, OutcomeLabel};
+use crate::telemetry::metrics::{DestinationLabel, OutcomeLabel, follow};
 use crate::telemetry::traces::{BudgetLabel, LogLabel, TraceMetrics};
 
 /// Shows what the stage has counted.
@@ -14,8 +13,8 @@ pub(super) fn stage(metrics: &TraceMetrics, stage: &Stage, now: Timestamp) {
     let counters = stage.counters();
     let sampler = stage.sampler_stats();
     let late = counters.late;
-    raise(&metrics.kept_spans, counters.n_kept_spans);
-    raise(&metrics.kept_bytes, counters.n_kept_bytes);
+    follow(&metrics.kept_spans, counters.n_kept_spans);
+    follow(&metrics.kept_bytes, counters.n_kept_bytes);
     for (outcome, total) in [
         ("kept", counters.n_kept),
         ("dropped", counters.n_dropped),
@@ -23,7 +22,7 @@ pub(super) fn stage(metrics: &TraceMetrics, stage: &Stage, now: Timestamp) {
         ("promoted_from_waiting", sampler.counters.n_promoted),
         ("given_up_waiting", sampler.counters.n_given_up),
     ] {
-        raise(&metrics.verdicts.get_or_create(&OutcomeLabel { outcome }), total);
+        follow(&metrics.verdicts.get_or_create(&OutcomeLabel { outcome }), total);
     }
     for (outcome, total) in [
         ("followed_keep", late.n_followed_keep),
@@ -34,11 +33,11 @@ pub(super) fn stage(metrics: &TraceMetrics, stage: &Stage, now: Timestamp) {
         ("promotions_over_budget", late.n_promotions_over_budget),
         ("promotions_too_late", late.n_promotions_too_late),
     ] {
-        raise(&metrics.late.get_or_create(&OutcomeLabel { outcome }), total);
+        follow(&metrics.late.get_or_create(&OutcomeLabel { outcome }), total);
     }
     for shadow in stage.shadows() {
         let labels = BudgetLabel { budget: shadow.name.clone() };
-        raise(&metrics.shadow_kept.get_or_create(&labels), shadow.n_kept);
+        follow(&metrics.shadow_kept.get_or_create(&labels), shadow.n_kept);
     }
     metrics.held.set(gauge(sampler.n_held));
     metrics.anomaly_share.set(sampler.anomaly_share);
@@ -66,7 +65,7 @@ pub(super) fn logs(metrics: &TraceMetrics, showing: &Showing) {
         ("refused_requests", showing.n_refused),
         ("given_up_spans", showing.n_given_up_spans),
     ] {
-        raise(&metrics.log_events.get_or_create(&OutcomeLabel { outcome }), total);
+        follow(&metrics.log_events.get_or_create(&OutcomeLabel { outcome }), total);
     }
 }
 
@@ -77,11 +76,6 @@ pub(super) const fn unit_name(unit: Unit) -> &'static str {
         Unit::Spans => "spans",
         Unit::Bytes => "bytes",
     }
-}
-
-/// Brings a counter to a total that only grows.
-fn raise(counter: &Counter, total: u64) {
-    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 fn gauge(count: u64) -> i64 {

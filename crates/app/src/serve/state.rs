@@ -26,7 +26,7 @@ use crate::pipeline::keeper::{Showing, Shown};
 use crate::pipeline::records::Records;
 use crate::pipeline::remote::Account;
 use crate::pipeline::traces::Stage;
-use crate::telemetry::metrics::{Metrics, OutcomeLabel, ReasonLabel, ReceiverLabels};
+use crate::telemetry::metrics::{Metrics, OutcomeLabel, ReasonLabel, ReceiverLabels, follow};
 
 /// Models are written this often: after a crash at most this much learning is lost.
 const SAVE_EVERY_NS: u64 = 30 * 1_000_000_000;
@@ -69,8 +69,6 @@ struct Inner {
     shedding: Shedding,
     keeper: Option<Shown>,
     saved: Timestamp,
-    n_evicted: u64,
-    n_full: u64,
     stopping: bool,
 }
 
@@ -273,14 +271,22 @@ impl State {
         let mut inner = self.inner.lock();
         inner.in_flight =
             InFlight { n_open_traces: open.n_open_traces, n_open_spans: open.n_open_spans };
-        let dropped = |reason, total: u64, seen: &mut u64| {
-            let counter = metrics.traces_dropped.get_or_create(&ReasonLabel { reason });
-            counter.inc_by(total - *seen);
-            *seen = total;
-        };
-        let Inner { n_evicted, n_full, .. } = &mut *inner;
-        dropped("evicted", open.n_closed_evicted, n_evicted);
-        dropped("full", open.n_closed_full, n_full);
+        drop(inner);
+        let reason = |reason| ReasonLabel { reason };
+        let dropped = &metrics.traces_dropped;
+        follow(&dropped.get_or_create(&reason("evicted")), open.n_closed_evicted);
+        follow(&dropped.get_or_create(&reason("full")), open.n_closed_full);
+        follow(&metrics.duplicate_spans, open.n_duplicates);
+        let spans = core.uncounted();
+        for (label, total) in [
+            ("invalid_time", spans.n_invalid_time),
+            ("late", spans.n_late),
+            ("ahead", spans.n_ahead),
+            ("long_lived", spans.n_long_lived),
+            ("no_room", spans.n_dropped),
+        ] {
+            follow(&metrics.rules_uncounted.get_or_create(&reason(label)), total);
+        }
     }
 
     fn n_requests(&self, outcome: &'static str) -> u64 {

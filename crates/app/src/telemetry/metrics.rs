@@ -111,6 +111,11 @@ pub struct OrchestratorLabels {
     pub outcome: &'static str,
 }
 
+/// Raises a counter to a total that is counted elsewhere and never falls.
+pub fn follow(counter: &Counter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
 /// A gauge of a share or of seconds.
 pub type FloatGauge = Gauge<f64, AtomicU64>;
 /// A family of histograms.
@@ -172,6 +177,10 @@ pub struct Metrics {
     pub open_bytes: Gauge,
     /// Traces that were not decided in the ordinary way.
     pub traces_dropped: Family<ReasonLabel, Counter>,
+    /// Spans dropped because another of their trace has the same id.
+    pub duplicate_spans: Counter,
+    /// Spans at call sites of rules that no rule counted.
+    pub rules_uncounted: Family<ReasonLabel, Counter>,
     /// Rules whose condition held, by result.
     pub rule_evaluations: Family<RuleLabels, Counter>,
     /// Decisions and non-decisions.
@@ -211,6 +220,8 @@ impl Default for Metrics {
             open_traces: Gauge::default(),
             open_bytes: Gauge::default(),
             traces_dropped: Family::default(),
+            duplicate_spans: Counter::default(),
+            rules_uncounted: Family::default(),
             rule_evaluations: Family::default(),
             decisions: Family::default(),
             target_replicas: Family::default(),
@@ -305,6 +316,10 @@ impl Metrics {
         r.register("assembler_open_traces", "Traces in the window", self.open_traces.clone());
         r.register("assembler_open_bytes", "Bytes in the window", self.open_bytes.clone());
         r.register("traces_dropped", "Traces closed out of turn", self.traces_dropped.clone());
+        let text = "Spans whose id another span of their trace has";
+        r.register("assembler_duplicate_spans", text, self.duplicate_spans.clone());
+        let text = "Spans at call sites of rules that no rule counted";
+        r.register("rules_uncounted_spans", text, self.rules_uncounted.clone());
         r.register(
             "rule_evaluations",
             "Rules whose condition held, by result",

@@ -12,7 +12,7 @@ use spanwise::serve::Role;
 use spanwise_analyzer::rules::RuleWindows;
 use spanwise_model::{Decision, Finding, Timestamp};
 use spanwise_otlp::{Limits, decode};
-use spanwise_testkit::EPOCH;
+use spanwise_testkit::{EPOCH, SpanSpec, batch};
 
 use crate::support::requests::{Purchase, mix, recent, request};
 use crate::support::server::{Running, config};
@@ -56,6 +56,16 @@ impl Played {
 /// Plays the incident in virtual time. `is_thin` leaves 1 % of the traces, marked as head sampling
 /// does.
 fn play(budget: &str, rules: &str, is_thin: bool) -> Played {
+    play_among(budget, rules, is_thin, |_, _| {})
+}
+
+/// The same; `noise` may take its turn at the core before each second.
+fn play_among(
+    budget: &str,
+    rules: &str,
+    is_thin: bool,
+    noise: impl Fn(&mut Core, Timestamp),
+) -> Played {
     let config = config(&format!("sampler: {{budget: {budget}}}\n{rules}"));
     let mut core = Core::new(core::Config {
         sampler: config.sampler,
@@ -69,6 +79,7 @@ fn play(budget: &str, rules: &str, is_thin: bool) -> Played {
     let mut sampled = Vec::new();
     for second in 0..END_S {
         let start = EPOCH.plus_ns(second * 1_000_000_000);
+        noise(&mut core, start);
         let request = request(purchases(second, start, is_thin));
         let batch = decode(request, &Limits::default()).unwrap().batch;
         let end = start.plus_ns(1_000_000_000);
@@ -120,6 +131,31 @@ fn a_uniform_slowdown_at_one_percent_fires_exactly_as_without_sampling() {
     assert!(!whole.fired().is_empty());
     assert!(whole.fired()[0].at > EPOCH.plus_ns(SLOW_FROM_S * 1_000_000_000));
     assert_eq!(whole.findings, sampled.findings);
+}
+
+/// Scenario: before the first purchase come 12,000 services nobody asked for, more than there is
+/// room for; then every second a hundred spans at the rule's own call site that each ended in another
+/// second of the last hour.
+/// Guarantees: the same findings at the same moments as without.
+#[test]
+fn neither_a_flood_of_names_nor_old_end_times_blind_a_rule() {
+    let rules = rules(5_000, "all");
+    let calm = play("1%", &rules, false);
+    let noisy = play_among("1%", &rules, false, |core, now| {
+        let old = |idx: u64| {
+            let end = now.minus_ns((300 + idx * 30) * 1_000_000_000);
+            SpanSpec::new("cart", "GetCart").id(idx + 1).between(end.minus_ns(1_000_000), end)
+        };
+        let mut specs: Vec<SpanSpec> = (0..100).map(old).collect();
+        if now == EPOCH {
+            let flood = (0..12_000).map(|idx| SpanSpec::new(&format!("job-x{idx}y"), "run"));
+            specs.splice(0..0, flood);
+        }
+        let noise = batch(core.sites_mut(), &specs);
+        core.shared(&noise, now, &mut Vec::new());
+    });
+    assert!(!calm.fired().is_empty());
+    assert_eq!(noisy.findings, calm.findings);
 }
 
 /// Scenario: the same with the paper's way of counting, on sampled spans only.

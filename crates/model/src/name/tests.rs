@@ -84,3 +84,52 @@ fn long_names_are_cut_between_characters() {
     let id = sites.intern(&"ü".repeat(400), &"é".repeat(300), SpanKind::Server, NOW);
     assert!(sites.get(id).operation.len() <= NAME_BYTES_MAX);
 }
+
+/// Reserves every operation of one service.
+#[derive(Debug)]
+struct Service(&'static str);
+
+impl Reserved for Service {
+    fn covers(&self, service: &str, _: &str, _: SpanKind) -> bool {
+        service == self.0
+    }
+}
+
+#[test]
+fn reserved_names_find_room_among_a_flood_of_others() {
+    let mut sites = CallSites::new(50, 10);
+    sites.reserve(vec![Arc::new(Service("cart"))]);
+    for n in 0..200 {
+        sites.intern(&format!("svc-x{n}y"), "op", SpanKind::Server, NOW);
+    }
+    for op in ["a", "b", "c"] {
+        let id = sites.intern("cart", op, SpanKind::Server, NOW);
+        assert_eq!((&*sites.get(id).operation, sites.get(id).overflow), (op, false));
+    }
+    let ads = sites.intern("ads", "a", SpanKind::Server, NOW);
+    assert!(sites.get(ads).overflow);
+    for n in 0..5_000 {
+        sites.intern("cart", &format!("op-x{n}y"), SpanKind::Server, NOW);
+    }
+    assert!(sites.len() <= 50 + RESERVED_MAX + 2, "{}", sites.len());
+}
+
+#[test]
+fn services_that_retire_make_room_for_others() {
+    let mut sites = CallSites::new(10, 10);
+    let mut now = NOW;
+    for round in 0..20 {
+        for n in 0..10 {
+            let id = sites.intern(&format!("job-x{round}y{n}z"), "run", SpanKind::Server, now);
+            assert!(!sites.get(id).overflow, "round {round}");
+            assert_eq!(
+                &*sites.services[sites.get(id).service_id.0 as usize].name,
+                &*sites.get(id).service
+            );
+        }
+        now = now.plus_ns(400 * 1_000_000_000);
+        sites.expire(now, 1, &mut Vec::new());
+        now = now.plus_ns(REUSE_AFTER_NS);
+    }
+    assert!(sites.services.len() <= 10, "{}", sites.services.len());
+}

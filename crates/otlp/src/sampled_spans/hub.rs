@@ -205,6 +205,18 @@ impl Hub {
         }
     }
 
+    /// Ends the subscriptions of a rule set whose counts are not whole: a client that reads counts
+    /// without knowing of a hole would take it for calm.
+    pub fn lost_counts(&self, rules: RuleSetId) {
+        let mut state = self.state.lock();
+        for subscriber in state.subscribers.iter_mut().filter(|s| s.rules == Some(rules)) {
+            let text = "rule counts were dropped: spans ended in too many different seconds; \
+                        subscribe again";
+            subscriber.end = Some(RpcStatus::new(Code::DataLoss, text));
+            subscriber.wake.notify_one();
+        }
+    }
+
     /// A number that changes whenever [`Hub::rule_sets`] does. Cheap: look at it each tick.
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)

@@ -210,3 +210,17 @@ fn subscribers_are_bounded() {
     drop(only);
     assert!(hub.subscribe(&request("")).is_ok());
 }
+
+#[test]
+fn a_subscriber_learns_that_counts_were_dropped() {
+    let hub = hub(1 << 20);
+    let subscriber = hub.subscribe(&request("rules: a")).unwrap();
+    subscriber.take().unwrap();
+    let others = hub.subscribe(&request("rules: b")).unwrap();
+    others.take().unwrap();
+    let set = hub.rule_sets()[0].id;
+    hub.publish_counts(set, &[count(0)]);
+    hub.lost_counts(set);
+    assert_eq!(subscriber.take().unwrap_err().code, Code::DataLoss);
+    assert!(others.take().unwrap().is_none());
+}
