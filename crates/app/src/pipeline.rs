@@ -16,5 +16,6 @@ pub mod remote;
 mod shelf;
 pub mod span_queue;
 pub mod spares;
+pub mod stored;
 pub mod traces;
 pub mod worker;

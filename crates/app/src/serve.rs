@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Sent};
 use crate::pipeline::remote::Account;
 
 pub use spawn::Spawner;
@@ -29,6 +29,8 @@ pub use state::State;
 
 /// Time for draining before what is left is abandoned.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
+/// Time for destinations to take the rest, where the log keeps it for them.
+const LOGGED_REST_MAX: Duration = Duration::from_secs(3);
 
 /// Which half of the pipeline runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +76,19 @@ pub struct Server {
     api: JoinHandle<()>,
     account: Option<watch::Receiver<Account>>,
     mode: spanwise_model::Mode,
-    in_memory: bool,
+    kept_on_disk: OnDisk,
+    /// What destinations have not got at the end stays in the log.
+    is_rest_logged: bool,
+}
+
+/// What survives a restart.
+#[derive(Clone, Copy, Debug)]
+enum OnDisk {
+    Nothing,
+    /// Models and decisions, but no spans.
+    State,
+    /// Spans too, before they are acknowledged.
+    Spans,
 }
 
 impl Server {
@@ -126,7 +140,6 @@ impl Server {
         Ok(Self {
             addresses,
             role,
-            state,
             receivers,
             outlets,
             api_stop,
@@ -136,7 +149,14 @@ impl Server {
             api,
             account,
             mode: config.scaler.mode,
-            in_memory: config.data_dir.is_none(),
+            kept_on_disk: match &config.data_dir {
+                None => OnDisk::Nothing,
+                Some(_) if state.keeper().is_none() => OnDisk::State,
+                Some(_) => OnDisk::Spans,
+            },
+            is_rest_logged: state.keeper().is_some()
+                && config.forward.iter().all(|forward| forward.send == Sent::Traces),
+            state,
         })
     }
 
@@ -155,13 +175,25 @@ impl Server {
         &self.state
     }
 
+    /// Ends when the log of spans has stopped for good; never without such a log.
+    pub async fn log_stopped(&self) {
+        match self.state.keeper() {
+            Some(shown) => shown.stopped().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// What is said on start.
     pub fn banner(&self) -> String {
         let mut lines = vec![format!(
             "spanwise {} - mode {}, {}",
             env!("CARGO_PKG_VERSION"),
             self.mode.as_str(),
-            if self.in_memory { "in memory (nothing survives a restart)" } else { "durable" }
+            match self.kept_on_disk {
+                OnDisk::Nothing => "in memory (nothing survives a restart)",
+                OnDisk::State => "models and decisions durable, spans acknowledged from memory",
+                OnDisk::Spans => "durable",
+            }
         )];
         if let (Some(grpc), Some(http)) = (self.addresses.otlp_grpc, self.addresses.otlp_http) {
             lines.push(format!("  OTLP   grpc {grpc}   http {http}"));
@@ -181,11 +213,21 @@ impl Server {
         self.state.stopping();
         self.receivers.drain();
         let drained = tokio::time::timeout(DRAIN_MAX, async {
-            for (name, stage) in self.stages {
+            for (name, mut stage) in self.stages {
                 if name == parts::OUTLETS {
                     self.outlets.drain();
                 }
-                if let Err(error) = stage.await {
+                let has_time = name != parts::OUTLETS || !self.is_rest_logged;
+                let joined = if has_time {
+                    stage.await
+                } else if let Ok(joined) = tokio::time::timeout(LOGGED_REST_MAX, &mut stage).await {
+                    joined
+                } else {
+                    info!("a destination is away; what it has not got is in the log");
+                    self.outlets.abort();
+                    stage.await
+                };
+                if let Err(error) = joined {
                     warn!(stage = name, %error, "stage failed");
                 }
             }

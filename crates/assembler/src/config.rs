@@ -10,6 +10,10 @@ const MIB: u64 = 1 << 20;
 pub struct Config {
     /// Bytes of retained requests and of the index together. 1 MiB to 128 GiB, default 128 MiB.
     pub memory_bytes: u64,
+    /// Bytes of requests that still have the bytes of their spans. Above it, the oldest that are
+    /// stored elsewhere lose them; the rest counts against `memory_bytes` as before. Default: no
+    /// limit.
+    pub full_bytes: u64,
     /// Wait after the root arrived, for children that come late. Default 1 s; 0 closes at once.
     pub grace_ns: u64,
     /// Close when no span of the trace came for this long and no root was seen. Default 10 s.
@@ -25,6 +29,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             memory_bytes: 128 * MIB,
+            full_bytes: u64::MAX,
             grace_ns: SECOND_NS,
             idle_ns: 10 * SECOND_NS,
             age_ns: 60 * SECOND_NS,

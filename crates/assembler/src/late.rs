@@ -4,7 +4,7 @@
 //! stand in an exact table, and when their time there is over (or it is full) they go to two cuckoo
 //! filters of 16-bit fingerprints that take turns, 2 MiB for a million ids. A filter may say
 //! "dropped" of an id it never saw, once in about four thousand look-ups with both filters full; so
-//! what only a filter says is called [`Known::Likely`], and a root says it is wrong.
+//! what only a filter says is called [`Known::Likely`], and who must not lose a trace doubts it.
 //!
 //! A verdict changes from drop to keep only. Nothing here looks at spans, holds bytes or reads a
 //! clock.
@@ -121,12 +121,12 @@ impl Decided {
         self.counters.n_forgotten_keeps += u64::from(self.keeps.put(id, note));
     }
 
-    /// Notes a drop. A trace that was kept stays kept.
-    pub fn drop(&mut self, id: TraceId, now: Timestamp) {
+    /// Notes a drop of so many spans, 0 = not known. A trace that was kept stays kept.
+    pub fn drop(&mut self, id: TraceId, n_spans: u32, now: Timestamp) {
         if self.keeps.contains(id) {
             return;
         }
-        if let Some(oldest) = self.drops.put(id, now) {
+        if let Some(oldest) = self.drops.put(id, n_spans, now) {
             self.filter(oldest);
         }
     }
@@ -141,6 +141,11 @@ impl Decided {
         }
         let [current, before] = &self.filters;
         (current.contains(id) || before.contains(id)).then_some(Known::Likely)
+    }
+
+    /// From how many spans a trace was dropped; `None` if that is not known any more.
+    pub fn n_dropped_spans(&self, id: TraceId) -> Option<u32> {
+        self.drops.n_spans(id).filter(|&n| n > 0)
     }
 
     /// Moves drops whose time in the exact table is over to the filter. Once a second is plenty.

@@ -60,6 +60,11 @@ impl<T: Default> Slab<T> {
         &self.chunks[slot as usize / CHUNK].slots[slot as usize % CHUNK]
     }
 
+    /// As [`Slab::get`], of a slot whose chunk may have been freed since.
+    pub(crate) fn try_get(&self, slot: u32) -> Option<&T> {
+        self.chunks.get(slot as usize / CHUNK)?.slots.get(slot as usize % CHUNK)
+    }
+
     pub(crate) fn get_mut(&mut self, slot: u32) -> &mut T {
         &mut self.chunks[slot as usize / CHUNK].slots[slot as usize % CHUNK]
     }

@@ -13,6 +13,10 @@ pub struct Stats {
     pub bytes: u64,
     /// Of these, the retained batches.
     pub batch_bytes: u64,
+    /// Of these, requests that still have the bytes of their spans.
+    pub full_bytes: u64,
+    /// Requests whose spans lost their bytes: they stand elsewhere.
+    pub n_lightened: u64,
     /// Spans that came in.
     pub n_spans: u64,
     /// Spans that duplicated another of their trace and were dropped at close.

@@ -117,6 +117,7 @@ impl Assembler {
         }
         let is_first = self.n_sequence > n_opened_before;
         if has_grown {
+            self.batches.lighten(self.config.full_bytes);
             self.make_room(out);
         }
         is_first
@@ -184,6 +185,8 @@ impl Assembler {
             n_open_traces: self.entries.len() as u64,
             bytes: self.bytes(),
             batch_bytes: self.batches.batch_bytes(),
+            full_bytes: self.batches.full_bytes(),
+            n_lightened: self.batches.n_lightened(),
             ..self.stats
         }
     }

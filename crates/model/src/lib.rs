@@ -4,6 +4,7 @@ mod attribute;
 mod decision;
 mod ids;
 mod kind;
+mod lighten;
 mod message;
 mod name;
 mod orchestration;
@@ -17,6 +18,7 @@ pub use attribute::{AttributeSource, SpanFields, ValueRef};
 pub use decision::{Bound, Condition, Decision, Direction, Mode, Outcome, Reason, RuleRef};
 pub use ids::{SpanId, TraceId};
 pub use kind::{SpanKind, StatusCode};
+pub use lighten::Contexts;
 pub use message::{
     Finding, KeepReason, QuorumShortfall, RuleCount, SampledSpan, ScalingPlan, ScoreKind,
     SiteStats, WantedAction,

@@ -108,6 +108,9 @@ pub struct Batch {
     pub scopes: Vec<ScopeHead>,
     /// Dropped with the batch: whoever must know when nobody holds it any more puts something here.
     pub lease: Option<Arc<dyn Any + Send + Sync>>,
+    /// Whether `bytes` stand elsewhere too, exactly as they are, for whoever holds the lease: then
+    /// the bytes of spans may be [let go](Batch::lighten).
+    pub is_stored: bool,
 }
 
 /// A span inside a shared batch.
@@ -120,6 +123,26 @@ pub struct SpanRef<'a> {
 }
 
 impl ByteRange {
+    /// Set in `start` while the bytes are not in memory. A request is far smaller.
+    const AWAY: u32 = 1 << 31;
+
+    /// Whether the bytes were [let go](Batch::lighten); then [`ByteRange::of`] finds nothing.
+    pub const fn is_away(self) -> bool {
+        self.start & Self::AWAY != 0
+    }
+
+    /// Where the bytes stand in the request as it was received, away or not.
+    #[must_use]
+    pub const fn home(self) -> Self {
+        Self { start: self.start & !Self::AWAY, len: self.len }
+    }
+
+    /// The same range, to be found outside of memory.
+    #[must_use]
+    pub const fn away(self) -> Self {
+        Self { start: self.start | Self::AWAY, len: self.len }
+    }
+
     /// Whether the range holds nothing.
     pub const fn is_empty(self) -> bool {
         self.len == 0
@@ -143,6 +166,8 @@ impl SpanFlags {
     pub const OVERFLOW_SITE: Self = Self(8);
     /// A streaming or long-lived call (gRPC stream, WebSocket, server-sent events).
     pub const STREAMING: Self = Self(16);
+    /// Its `tracestate` states the randomness that sampling by chance goes by (`rv` of `ot`).
+    pub const STATED_RANDOMNESS: Self = Self(32);
 
     /// Whether all bits of `other` are set.
     pub const fn contains(self, other: Self) -> bool {
@@ -213,6 +238,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.bytes = Bytes::new();
         self.lease = None;
+        self.is_stored = false;
         self.spans.clear();
         self.resources.clear();
         self.scopes.clear();

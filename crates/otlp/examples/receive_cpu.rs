@@ -2,17 +2,23 @@
 //! decodes to heads, and a naive one, which is tonic with prost and drops what it decoded.
 //!
 //! `cargo run --release -p spanwise-otlp --example receive_cpu [SPANS] [--per-request N]
-//! [--spanwise PATH]`: the servers run as processes of their own, one after the other, three rounds.
-//! Requests hold 512 spans unless told otherwise. With a path, that `spanwise` binary is measured
-//! too, its whole pipeline included.
+//! [--spanwise PATH [--traces]]`: the servers run as processes of their own, one after the other, three
+//! rounds. Requests hold 512 spans unless told otherwise. With a path, that `spanwise` binary is
+//! measured too, its whole pipeline included; with `--traces` also with whole traces decided and a
+//! tenth of them forwarded to another naive server, in memory and with a data directory (`fsync`),
+//! until the last trace is decided. The payload comes again and again with other trace ids.
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 #![expect(clippy::disallowed_methods, reason = "an example is its own application")]
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
@@ -22,7 +28,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use spanwise_model::Batch;
+use spanwise_model::{Batch, SpanHead};
 use spanwise_otlp::admission::{Admission, Charge};
 use spanwise_otlp::exporter::{Client, Config, ExportError, Protocol};
 use spanwise_otlp::receiver::{self, Ingest, Intake, Overloaded, ReceiverEvent, RequestMeta, grpc};
@@ -36,6 +42,8 @@ type Error = Box<dyn std::error::Error>;
 
 const N_ROUNDS: usize = 3;
 const N_CONNECTIONS: usize = 4;
+/// A trace is decided a second after its root came; then the kept ones are sent.
+const SETTLES: Duration = Duration::from_secs(3);
 
 fn main() -> Result<(), Error> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -131,8 +139,10 @@ fn measure(args: &[&str]) -> Result<(), Error> {
     let option = |name| args.iter().position(|arg| *arg == name).and_then(|idx| args.get(idx + 1));
     let spanwise = option("--spanwise");
     let n_per_request = option("--per-request").map_or(Ok(512), |text| text.parse())?;
+    let payload = cut(&bench_payload(64, 1), n_per_request)?;
     let load = Load {
-        payload: cut(&bench_payload(64, 1), n_per_request)?,
+        ids: payload.iter().map(places_of_ids).collect::<Result<_, _>>()?,
+        payload,
         n_requests: n_spans.div_ceil(n_per_request),
         n_per_request,
     };
@@ -142,13 +152,15 @@ fn measure(args: &[&str]) -> Result<(), Error> {
         let this = || std::env::current_exe().map(Command::new);
         let naive = load(Server::start(this()?.args(["serve", "naive"]))?)?;
         let ours = load(Server::start(this()?.args(["serve", "ours"]))?)?;
-        let whole = match spanwise {
-            Some(path) => {
-                let whole = load(Server::start_spanwise(path)?)?;
-                format!(", spanwise {whole:.0} ({:.2}x)", whole / naive)
+        let mut whole = String::new();
+        if let Some(path) = spanwise {
+            let sink = Server::start(this()?.args(["serve", "naive"]))?;
+            let ways: &[Way] = if args.contains(&"--traces") { &Way::ALL } else { &[Way::Spans] };
+            for way in ways {
+                let ns = load(Server::start_spanwise(path, *way, sink.addr)?)?;
+                write!(whole, ", {} {ns:.0} ({:.2}x)", way.name(), ns / naive)?;
             }
-            None => String::new(),
-        };
+        }
         let ratio = ours / naive;
         println!(
             "round {round}, ns of CPU per span: naive {naive:.0}, ours {ours:.0} ({ratio:.2}x){whole}"
@@ -160,8 +172,70 @@ fn measure(args: &[&str]) -> Result<(), Error> {
 /// What is sent.
 struct Load {
     payload: Vec<Bytes>,
+    /// Where the trace ids stand in each.
+    ids: Vec<Vec<u32>>,
     n_requests: usize,
     n_per_request: usize,
+}
+
+/// What of spanwise is measured.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Spans sampled, nothing forwarded.
+    Spans,
+    /// Traces decided, a tenth forwarded.
+    Traces,
+    /// The same, on disk before each answer.
+    Durable,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Spans, Self::Traces, Self::Durable];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Spans => "spanwise",
+            Self::Traces => "traces",
+            Self::Durable => "durable traces",
+        }
+    }
+
+    fn config(self, data_dir: &Path, sink: SocketAddr) -> String {
+        let traces = format!(
+            "sampler: {{traces: {{budget: 10%}}}}\nforward: [{{endpoint: 'http://{sink}', send: traces}}]\n"
+        );
+        match self {
+            Self::Spans => "version: 1\n".to_owned(),
+            Self::Traces => traces,
+            Self::Durable => format!("{traces}data_dir: {}\n", data_dir.display()),
+        }
+    }
+}
+
+impl Load {
+    /// Request `idx`; when all have been sent once, they come again with other trace ids.
+    fn request(&self, idx: usize) -> Bytes {
+        let pass = (idx / self.payload.len()) as u32;
+        let request = &self.payload[idx % self.payload.len()];
+        let mut bytes = request.to_vec();
+        for &at in &self.ids[idx % self.payload.len()] {
+            let place = &mut bytes[at as usize..at as usize + 4];
+            let first = u32::from_be_bytes([place[0], place[1], place[2], place[3]]);
+            place.copy_from_slice(&(first ^ pass).to_be_bytes());
+        }
+        bytes.into()
+    }
+}
+
+/// Where the trace ids of a request stand.
+fn places_of_ids(request: &Bytes) -> Result<Vec<u32>, Error> {
+    let batch = decode(request.clone(), &Limits::default())?.batch;
+    let place = |head: &SpanHead| {
+        let raw = head.raw.of(&batch.bytes);
+        let at = raw.windows(16).position(|bytes| bytes == head.trace_id.0);
+        at.map(|at| head.raw.start + at as u32).ok_or_else(|| "no trace id".into())
+    };
+    batch.spans.iter().map(place).collect()
 }
 
 /// The same spans in requests of `n` spans, which divides 512.
@@ -181,6 +255,10 @@ fn cut(payload: &[Bytes], n: usize) -> Result<Vec<Bytes>, Error> {
 struct Server {
     child: Child,
     addr: SocketAddr,
+    /// How long after the last answer it still works.
+    settles: Duration,
+    /// Its files, if it has any.
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Server {
@@ -190,38 +268,48 @@ impl Server {
         let mut line = String::new();
         let stdout = child.stdout.take().ok_or("no stdout")?;
         BufReader::new(stdout).read_line(&mut line)?;
-        Ok(Self { addr: line.trim().parse()?, child })
+        let addr = line.trim().parse()?;
+        Ok(Self { addr, child, settles: Duration::ZERO, _dir: None })
     }
 
-    fn start_spanwise(path: &str) -> Result<Self, Error> {
+    fn start_spanwise(path: &str, way: Way, sink: SocketAddr) -> Result<Self, Error> {
+        let dir = tempfile::tempdir()?;
+        let config = dir.path().join("spanwise.yaml");
+        std::fs::write(&config, way.config(&dir.path().join("data"), sink))?;
         let free = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();
         let (addr, http, api) = (free()?, free()?, free()?);
         let child = Command::new(path)
             .args(["serve", "--otlp-grpc", &addr.to_string()])
+            .arg("-c")
+            .arg(&config)
             .args(["--otlp-http", &http.to_string(), "--http", &api.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        Ok(Self { child, addr })
+        let settles = if matches!(way, Way::Spans) { Duration::ZERO } else { SETTLES };
+        Ok(Self { child, addr, settles, _dir: Some(dir) })
     }
 
     /// CPU nanoseconds per span of a load, after each request of it has been sent once to warm up.
     fn load(&self, runtime: &tokio::runtime::Runtime, load: &Load) -> Result<f64, Error> {
-        runtime.block_on(self.send(&load.payload, load.payload.len()))?;
+        let n_warm = load.payload.len();
+        runtime.block_on(self.send(load, 0..n_warm))?;
         let before = self.cpu_ns()?;
-        runtime.block_on(self.send(&load.payload, load.n_requests))?;
+        runtime.block_on(self.send(load, n_warm..n_warm + load.n_requests))?;
+        std::thread::sleep(self.settles);
         let spent = self.cpu_ns()? - before;
         Ok(spent / (load.n_requests * load.n_per_request) as f64)
     }
 
-    async fn send(&self, payload: &[Bytes], n_requests: usize) -> Result<(), Error> {
+    async fn send(&self, load: &Load, requests: Range<usize>) -> Result<(), Error> {
         let endpoint = Endpoint::parse(&self.addr.to_string(), 4317)?;
         let lanes = (0..N_CONNECTIONS).map(|lane| {
             let config = Config::new(endpoint.clone(), Protocol::Grpc);
+            let mine = requests.clone().skip(lane).step_by(N_CONNECTIONS);
             async move {
                 let mut client = Client::new(config, Arc::new(Tokio));
-                for idx in (lane..n_requests).step_by(N_CONNECTIONS) {
-                    deliver(&mut client, &payload[idx % payload.len()]).await?;
+                for idx in mine {
+                    deliver(&mut client, &load.request(idx)).await?;
                 }
                 Ok::<(), ExportError>(())
             }
@@ -250,7 +338,7 @@ async fn deliver(client: &mut Client, request: &Bytes) -> Result<(), ExportError
         match client.export(request.clone()).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_retryable() => {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(error) => return Err(error),
         }

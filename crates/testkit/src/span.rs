@@ -160,7 +160,7 @@ pub fn batch(sites: &mut CallSites, specs: &[SpanSpec]) -> Arc<Batch> {
         spans.push(head);
     }
     let scopes = vec![ScopeHead::default()];
-    Arc::new(Batch { bytes: Bytes::from(text), spans, resources, scopes, lease: None })
+    Arc::new(Batch { bytes: Bytes::from(text), spans, resources, scopes, ..Batch::default() })
 }
 
 fn put(text: &mut Vec<u8>, piece: &str) -> ByteRange {

@@ -60,6 +60,21 @@ pub trait Disk {
 
     /// The directory as users know it, for messages.
     fn describe(&self) -> String;
+
+    /// How much room there is; `None` where that cannot be asked.
+    ///
+    /// # Errors
+    /// The system refuses.
+    fn space(&self) -> io::Result<Option<Space>>;
+}
+
+/// Room on the file system of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this process may still write.
+    pub free_bytes: u64,
+    /// Bytes of the file system.
+    pub total_bytes: u64,
 }
 
 /// A file that is read anywhere and written at its end.
@@ -186,6 +201,20 @@ impl Disk for StdDisk {
 
     fn describe(&self) -> String {
         self.dir.display().to_string()
+    }
+
+    #[cfg(unix)]
+    fn space(&self) -> io::Result<Option<Space>> {
+        let found = rustix::fs::statvfs(&self.dir)?;
+        Ok(Some(Space {
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        }))
+    }
+
+    #[cfg(not(unix))]
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(None)
     }
 }
 

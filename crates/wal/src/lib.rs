@@ -18,7 +18,7 @@ mod write;
 
 pub use chunks::{Compressor, UnpackError, unpack};
 pub use config::{Config, Durability, Retention};
-pub use disk::{Disk, DiskFile, StdDisk, StdFile};
+pub use disk::{Disk, DiskFile, Space, StdDisk, StdFile};
 pub use error::Error;
 pub use log::{Committed, Log, Stats};
 pub use reader::{Reader, ReaderStats, Unpacked};

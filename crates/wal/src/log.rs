@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 
 use crate::config::{Config, Durability, Retention};
 use crate::cursor::Cursors;
-use crate::disk::Disk;
+use crate::disk::{Disk, Space};
 use crate::error::Error;
 use crate::reader::Reader;
 use crate::record::{Codec, HEADER_BYTES, Kind, Position, RECORD_BYTES_MAX, Unsynced};
@@ -277,6 +277,14 @@ impl<D: Disk> Log<D> {
     /// Reads records at their positions, on any thread, with a cache of `cache_bytes`.
     pub fn reader(&self, cache_bytes: usize) -> Reader<D> {
         Reader::new(Arc::clone(&self.disk), Arc::clone(&self.lowest_id), cache_bytes)
+    }
+
+    /// Room on the disk; `None` where that is not known.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn space(&self) -> Result<Option<Space>, Error> {
+        self.disk.space().map_err(Error::io("ask for the room of", &self.disk.describe()))
     }
 
     /// Gauges and counters. Cost: the number of segments.

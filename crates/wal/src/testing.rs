@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, Space};
 
 /// What a disk writes in one piece.
 const SECTOR_BYTES: usize = 512;
@@ -368,6 +368,12 @@ impl Disk for SimDisk {
 
     fn describe(&self) -> String {
         "simulated disk".to_owned()
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let state = self.state();
+        let of = |total_bytes| Space { free_bytes: state.room() as u64, total_bytes };
+        Ok(state.capacity_bytes.map(of))
     }
 }
 

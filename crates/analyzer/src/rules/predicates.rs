@@ -213,6 +213,11 @@ impl Predicates {
         self.count(&measured, false, ctx)
     }
 
+    /// Whether a span whose attributes are not at hand cannot be counted.
+    pub fn asks_for_attributes(&self) -> bool {
+        self.rules.rules().iter().any(|rule| !rule.attributes.is_empty())
+    }
+
     /// Moves what was counted since the last drain to `out`, ordered by rule and second. Returns
     /// how many spans' counts were dropped meanwhile; if that is not 0, tell
     /// [`RuleWindows::mark_hole`](super::RuleWindows::mark_hole). Call it about once a second.

@@ -121,7 +121,7 @@ impl Rig {
             spans: vec![parent_head, head],
             resources: vec![resource],
             scopes: Vec::new(),
-            lease: None,
+            ..Batch::default()
         });
         let closed = |span_idx, parent, self_ns, gap_ns| ClosedSpan {
             batch: Arc::clone(&batch),

@@ -6,7 +6,7 @@ use super::ServeArgs;
 use super::output::Output;
 use crate::clock::Clock;
 use crate::config::{Loaded, load};
-use crate::exit::{DRAIN_TIMEOUT, Exit, OK};
+use crate::exit::{DISK_FAILED, DRAIN_TIMEOUT, Exit, OK};
 use crate::serve::{Role, Server, signal};
 
 /// Runs until SIGTERM or ctrl-c.
@@ -17,17 +17,26 @@ pub fn run(args: &ServeArgs, output: &Output) -> Result<Exit> {
     }
     let role = role(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let exit = runtime.block_on(async {
         let server = Server::start(loaded.config, role, Clock::start()).await?;
         output.note(&server.banner());
-        signal().await;
+        tokio::select! {
+            () = signal() => {}
+            () = server.log_stopped() => {
+                output.note("stopped: the disk failed twice; what was acknowledged is read at the next start");
+                return Ok(DISK_FAILED);
+            }
+        }
         output.note("stopping: draining what is in flight; send the signal again to abort");
         let drained = tokio::select! {
             drained = server.stop() => drained,
             () = signal() => false,
         };
         Ok(if drained { OK } else { DRAIN_TIMEOUT })
-    })
+    });
+    // Threads that wait for a dead disk or a dead destination hold up nobody.
+    runtime.shutdown_background();
+    exit
 }
 
 /// The file's settings under the flags.

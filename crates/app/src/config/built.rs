@@ -25,6 +25,9 @@ pub use traces::{TraceMode, Traces};
 
 /// Share of the memory limit that open traces may hold.
 const WINDOW_SHARE_PERCENT: u64 = 35;
+/// Share of the memory limit that open traces may hold as bytes of spans while the span log has them
+/// too: so much need not be read back.
+const FULL_SHARE_PERCENT: u64 = 12;
 /// Share of the spans that is kept.
 const BUDGET_DEFAULT: &str = "1%";
 /// Seed of every random choice.
@@ -116,7 +119,11 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
             data_dir: raw.data_dir.clone(),
             listen: listen?,
             sampler: sampler?,
-            assembler: spanwise_assembler::Config { memory_bytes: window, ..Default::default() },
+            assembler: spanwise_assembler::Config {
+                memory_bytes: window,
+                full_bytes: memory_limit / 100 * FULL_SHARE_PERCENT,
+                ..Default::default()
+            },
             rules: Arc::new(rules?),
             scaler: scaler?,
             raw_scaler: raw.scaler.clone(),

@@ -19,6 +19,7 @@ use spanwise_otlp::sampled_spans::RuleSetId;
 use spanwise_sampler::SpanSampler;
 
 use super::spares::Spares;
+use super::stored::{Filled, ReadBack, fill, fill_trace};
 use super::traces::{self, KeptTrace, Stage};
 
 /// Call sites known at once, and of one service.
@@ -61,6 +62,10 @@ pub struct Counters {
     pub n_kept_early: u64,
     /// Spans kept when their trace closed.
     pub n_kept_late: u64,
+    /// Spans whose bytes were read back from the log.
+    pub n_read_back: u64,
+    /// Spans whose bytes could not be read back.
+    pub n_unreadable: u64,
 }
 
 /// Spans at call sites of rules that were not counted, by reason.
@@ -133,6 +138,8 @@ pub struct Core {
     statistics: Statistics,
     assembler: Assembler,
     traces: Option<Box<Stage>>,
+    /// Where bytes come from that are not in memory.
+    stored: Option<Box<dyn ReadBack>>,
     closed: Vec<ClosedTrace>,
     /// Requests that were let go and may be used again.
     released: Vec<Arc<Batch>>,
@@ -160,6 +167,7 @@ impl Core {
             statistics: Statistics::default(),
             assembler: Assembler::new(config.assembler)?,
             traces: config.traces.map(|traces| Stage::new(traces).map(Box::new)).transpose()?,
+            stored: None,
             closed: Vec::new(),
             released: Vec::new(),
             spares: Arc::default(),
@@ -172,6 +180,11 @@ impl Core {
         };
         core.reserve();
         Ok(core)
+    }
+
+    /// Requests that are stored may lose the bytes of their spans; from here they come back.
+    pub fn read_back_from(&mut self, stored: Box<dyn ReadBack>) {
+        self.stored = Some(stored);
     }
 
     /// Takes one decoded request. Sampled spans are appended to `sampled`.
@@ -212,6 +225,9 @@ impl Core {
         self.assembler.tick(now, &mut self.closed);
         if let Some(traces) = &mut self.traces {
             traces.tick(now, &mut self.released);
+            if let Some(stored) = &mut self.stored {
+                self.counters.note(traces.relieve(stored.as_mut()));
+            }
         }
         self.close(now, sampled);
         self.sampler.tick(now);
@@ -233,6 +249,7 @@ impl Core {
 
     /// Hands what each rule set counted since the last call, and the spans that show it, to `take`.
     pub fn counted(&mut self, mut take: impl FnMut(Counted<'_>)) {
+        self.fill_examples();
         let mut counts = std::mem::take(&mut self.counts);
         for (id, predicates) in &mut self.rules {
             counts.clear();
@@ -243,6 +260,16 @@ impl Core {
         }
         self.examples.clear();
         self.counts = counts;
+    }
+
+    /// Reads the bytes of examples back that are in the log alone.
+    fn fill_examples(&mut self) {
+        let Some(stored) = &mut self.stored else { return };
+        for example in &mut self.examples {
+            let mut placed = [(Arc::clone(&example.batch), example.span_idx)];
+            self.counters.note(fill(&mut placed, stored.as_mut()));
+            [(example.batch, example.span_idx)] = placed;
+        }
     }
 
     /// When [`Core::tick`] has something to close.
@@ -307,8 +334,12 @@ impl Core {
 
     /// Takes the traces kept since the last call.
     pub fn take_kept(&mut self, out: &mut Vec<KeptTrace>) {
-        if let Some(traces) = &mut self.traces {
-            traces.take_kept(out);
+        let Some(traces) = &mut self.traces else { return };
+        let n_before = out.len();
+        traces.take_kept(out);
+        let Some(stored) = &mut self.stored else { return };
+        for trace in &mut out[n_before..] {
+            self.counters.note(fill(&mut trace.spans, stored.as_mut()));
         }
     }
 
@@ -421,10 +452,18 @@ impl Core {
     }
 
     fn close(&mut self, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
+        let asks = |(_, rules): &(RulesId, Predicates)| rules.asks_for_attributes();
+        let is_looked_into =
+            self.traces.as_deref().is_some_and(Stage::has_policies) || self.rules.iter().any(asks);
         for mut trace in self.closed.drain(..) {
             self.counters.n_traces += 1;
             self.kept.clear();
             self.sampler.close_trace(&trace.spans, now, &mut self.kept);
+            if let Some(stored) = &mut self.stored
+                && (!self.kept.is_empty() || is_looked_into || states_randomness(&trace))
+            {
+                self.counters.note(fill_trace(&mut trace, stored.as_mut()));
+            }
             if let Some(traces) = &mut self.traces {
                 let is_anomalous =
                     !self.kept.is_empty() || trace.spans.iter().any(|span| span.kept_early);
@@ -454,7 +493,7 @@ impl Core {
             self.assembler.recycle(trace);
         }
         if let Some(traces) = &mut self.traces {
-            traces.settle(&mut self.sites, now);
+            traces.settle(now);
         }
         for batch in self.released.drain(..) {
             reclaim(batch, &self.spares, &mut self.shells);
@@ -482,6 +521,18 @@ impl Core {
             }
             self.statistics.forget(site);
         }
+    }
+}
+
+/// Whether chance must go by what a span of the trace says, not by the trace's id.
+fn states_randomness(trace: &ClosedTrace) -> bool {
+    trace.spans.iter().any(|span| span.head().flags.contains(SpanFlags::STATED_RANDOMNESS))
+}
+
+impl Counters {
+    fn note(&mut self, filled: Filled) {
+        self.n_read_back += filled.n_read;
+        self.n_unreadable += filled.n_unread;
     }
 }
 

@@ -14,6 +14,7 @@ mod door;
 mod message;
 mod record;
 mod replay;
+mod stored;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use anyhow::{Context as _, Result};
 use parking_lot::Mutex;
 use spanwise_otlp::receiver::Overloaded;
 use spanwise_wal::{Codec, Disk, Durability, Kind, Log, Retention, StdDisk};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
 use spanwise_assembler::Decided;
@@ -37,6 +38,7 @@ use message::{Message, Submitted, Verdicts};
 
 pub use door::{Door, KeeperHandle};
 pub use replay::{Again, Replay};
+pub use stored::Stored;
 
 /// Requests that may wait for the next commit; each holds a place in the worker's queue.
 const SUBMITTED_MAX: usize = 1_024;
@@ -53,6 +55,10 @@ const REST: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(5);
 /// What either log may hold.
 const LOG_BYTES_MAX: u64 = 1 << 30;
+/// So much of the disk is left to others: requests are refused while less is free. A share, but never
+/// more than both logs may take: on a large disk five percent would be room nobody misses.
+const RESERVE_PERCENT: u64 = 5;
+const RESERVE_BYTES_MAX: u64 = 2 * LOG_BYTES_MAX;
 /// Bytes of one commit.
 const COMMIT_BYTES_MAX: u64 = 128 << 20;
 /// The consumer of the kept log that is the snapshot of decided traces.
@@ -64,7 +70,11 @@ const SNAPSHOT_FILE: &str = "decided.spanwise";
 
 /// What the rest of the process sees of the keeper.
 #[derive(Clone, Debug, Default)]
-pub struct Shown(Arc<Mutex<Showing>>);
+pub struct Shown {
+    showing: Arc<Mutex<Showing>>,
+    /// Told when a log has stopped.
+    stopped: Arc<Notify>,
+}
 
 /// Figures of the keeper.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +99,10 @@ pub struct Showing {
     pub backlogs: Vec<(String, u64)>,
     /// Why nothing is taken now.
     pub problem: Option<String>,
+    /// The disk has so little room that nothing new is taken.
+    pub is_disk_low: bool,
+    /// A log has stopped for good.
+    pub is_stopped: bool,
     /// Until when.
     refused_until: Option<std::time::Instant>,
 }
@@ -124,13 +138,15 @@ pub struct Opened<D: Disk> {
     pub handle: KeeperHandle,
     /// What is to be replayed first.
     pub replay: Replay<D>,
+    /// Where the worker reads bytes back that it has let go.
+    pub stored: Stored<D>,
     /// What is shown.
     pub shown: Shown,
 }
 
 /// Opens both logs below `data_dir`, finds what was not finished, and tells `decided` what was.
 pub fn open(
-    data_dir: &Path,
+    (data_dir, cache_bytes): (&Path, usize),
     durability: Durability,
     outlets: Vec<Outlet>,
     clock: Clock,
@@ -140,8 +156,8 @@ pub fn open(
         let dir = data_dir.join(name);
         StdDisk::new(&dir).with_context(|| format!("log in {}", dir.display()))
     };
-    let logs =
-        Logs { spans: disk(SPANS)?, kept: disk(KEPT)?, durability, dir: data_dir.to_owned() };
+    let (spans, kept, dir) = (disk(SPANS)?, disk(KEPT)?, data_dir.to_owned());
+    let logs = Logs { spans, kept, durability, dir, cache_bytes };
     assemble(logs, outlets, clock, decided)
 }
 
@@ -152,6 +168,8 @@ struct Logs<D: Disk> {
     durability: Durability,
     /// For the snapshot of decided traces.
     dir: PathBuf,
+    /// Of requests that are read back.
+    cache_bytes: usize,
 }
 
 fn assemble<D: Disk>(
@@ -178,6 +196,7 @@ fn assemble<D: Disk>(
     let shown = Shown::default();
     let handle = KeeperHandle::new(decide, freed.clone(), stamps);
     let door = Door::new(submit, shown.clone());
+    let stored = Stored::new(spans.reader(logs.cache_bytes), freed.clone());
     let keeper = Keeper {
         spans,
         kept,
@@ -193,7 +212,7 @@ fn assemble<D: Disk>(
         clock,
         shown: shown.clone(),
     };
-    Ok(Opened { keeper, door, handle, replay, shown })
+    Ok(Opened { keeper, door, handle, replay, stored, shown })
 }
 
 fn open_log<D: Disk>(disk: D, durability: Durability) -> Result<Log<D>> {
@@ -245,6 +264,12 @@ impl<D: Disk> Keeper<D> {
         if submitted.is_empty() {
             return;
         }
+        if self.shown.get().is_disk_low {
+            for mut one in submitted.drain(..) {
+                one.answer(Err(Overloaded { retry_after: REST }));
+            }
+            return;
+        }
         let mut waiting: Vec<(u64, Submitted)> = Vec::with_capacity(submitted.len());
         for mut one in submitted.drain(..) {
             match self.spans.append_held(Kind::BATCH, one.codec, &one.packed, 1) {
@@ -264,8 +289,7 @@ impl<D: Disk> Keeper<D> {
             Ok(committed) => {
                 self.shown.relieve(waiting.len() as u64);
                 for (seq, one) in waiting {
-                    let segment = committed.position(seq).map(|position| position.segment);
-                    one.accept(seq, segment, &self.freed);
+                    one.accept(seq, committed.position(seq), &self.freed);
                 }
             }
             Err(error) => {
@@ -375,6 +399,7 @@ impl<D: Disk> Keeper<D> {
         if self.settle_next.is_none_or(|next| now >= next) {
             self.settle_next = Some(now + SETTLE);
             self.settle();
+            self.look_for_room();
         }
         self.show(n_given_up);
     }
@@ -406,6 +431,21 @@ impl<D: Disk> Keeper<D> {
         self.deliveries.iter_mut().for_each(Delivery::settled);
     }
 
+    /// Stops taking requests while the disk has little room, so that verdicts, which free some, can
+    /// still be written.
+    fn look_for_room(&self) {
+        let space = match self.spans.space() {
+            Ok(Some(space)) => space,
+            Ok(None) => return,
+            Err(error) => {
+                warn!(%error, "free room of the disk is not known");
+                return;
+            }
+        };
+        let reserve = (space.total_bytes / 100 * RESERVE_PERCENT).min(RESERVE_BYTES_MAX);
+        self.shown.set_disk_low(space.free_bytes < reserve, space.free_bytes >> 20);
+    }
+
     /// Feeds the destinations; how many spans were given up for lack of
     /// room.
     fn pump(&mut self) -> u64 {
@@ -425,7 +465,7 @@ impl<D: Disk> Keeper<D> {
         let backlogs = self.deliveries.iter();
         let backlogs =
             backlogs.map(|delivery| (delivery.name().to_owned(), delivery.n_spans())).collect();
-        let mut shown = self.shown.0.lock();
+        let mut shown = self.shown.showing.lock();
         shown.span_log_bytes = spans.n_bytes;
         shown.kept_log_bytes = kept.n_bytes;
         shown.n_held_requests = spans.n_held;
@@ -474,7 +514,7 @@ impl<D: Disk> Keeper<D> {
 
     /// Nothing is taken for a while.
     fn refuse(&mut self, problem: &spanwise_wal::Error) {
-        let mut shown = self.shown.0.lock();
+        let mut shown = self.shown.showing.lock();
         let text = problem.to_string();
         if shown.problem.as_ref() != Some(&text) {
             error!(error = %text, "acknowledging stops until the log can be written again");
@@ -482,23 +522,54 @@ impl<D: Disk> Keeper<D> {
         shown.problem = Some(text);
         shown.n_refused += 1;
         shown.refused_until = Some(self.clock.instant() + REST);
+        if matches!(problem, spanwise_wal::Error::Stopped) {
+            shown.is_stopped = true;
+            self.shown.stopped.notify_one();
+        }
     }
 }
 
 impl Shown {
     /// Figures now.
     pub fn get(&self) -> Showing {
-        self.0.lock().clone()
+        self.showing.lock().clone()
+    }
+
+    /// Ends when a log has stopped for good: the disk failed twice, and nothing is acknowledged any
+    /// more.
+    pub async fn stopped(&self) {
+        self.stopped.notified().await;
     }
 
     /// Whether nothing is taken now.
     pub fn is_refusing(&self, clock: Clock) -> bool {
-        let until = self.0.lock().refused_until;
+        let until = self.showing.lock().refused_until;
         until.is_some_and(|until| clock.instant() < until)
     }
 
+    /// Whether requests are refused now.
+    pub fn is_closed(&self, clock: Clock) -> bool {
+        self.showing.lock().is_disk_low || self.is_refusing(clock)
+    }
+
+    fn set_disk_low(&self, is_low: bool, free_mib: u64) {
+        let mut shown = self.showing.lock();
+        if shown.is_disk_low == is_low {
+            return;
+        }
+        shown.is_disk_low = is_low;
+        if is_low {
+            error!(free_mib, "acknowledging stops until the disk has more room");
+            let text = format!("only {free_mib} MiB of the disk are free, the reserve");
+            shown.problem = Some(text);
+        } else {
+            info!(free_mib, "the disk has room again");
+            shown.problem = None;
+        }
+    }
+
     fn relieve(&self, n_acknowledged: u64) {
-        let mut shown = self.0.lock();
+        let mut shown = self.showing.lock();
         if n_acknowledged > 0 && shown.problem.take().is_some() {
             info!("acknowledging again");
             shown.refused_until = None;

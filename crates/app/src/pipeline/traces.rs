@@ -13,11 +13,10 @@ mod stamp;
 use std::sync::Arc;
 
 use anyhow::Result;
-use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use spanwise_assembler::{Decided, Known, LateConfig, Note};
-use spanwise_model::{Batch, CallSites, ClosedTrace, SpanFields as _, Timestamp, TraceId};
-use spanwise_otlp::{KeptSpan, Limits, WireAttributes, decode, explicit_randomness, reframe};
+use spanwise_model::{Batch, ClosedTrace, SpanFields as _, Timestamp, TraceId};
+use spanwise_otlp::{Limits, WireAttributes, explicit_randomness};
 use spanwise_sampler::trace::policy::{Payment, PolicySet, Ruling};
 use spanwise_sampler::trace::{
     Algorithm, Bound, Budget, Ledger, Reason, Settled, Stats, Subject, Ticket, TraceSampler,
@@ -25,7 +24,7 @@ use spanwise_sampler::trace::{
 };
 use spanwise_sampler::{Budget as Rate, CloseScores};
 
-use super::core::intern;
+use super::stored::{Filled, Placed, ReadBack, copy_of, cut_out, fill, heap_bytes};
 use crate::config::{TraceMode, Traces};
 
 pub use kept::{Decision, KeptTrace, Pack, Why, pack};
@@ -72,11 +71,15 @@ pub struct Verdicted {
     pub kept: Option<Note>,
 }
 
-/// A trace that waits for budget, in a request of its own.
+/// A trace that waits for budget.
 #[derive(Debug)]
 struct Parked {
     trace_id: TraceId,
-    request: Bytes,
+    /// Heads alone where the span log has the bytes, else a copy: its requests would hold many others.
+    spans: Vec<Placed>,
+    n_bytes: u64,
+    /// The log has its spans, so that a process that dies does not take it along.
+    is_logged: bool,
 }
 
 /// The stage.
@@ -90,6 +93,7 @@ pub struct Stage {
     decided: Decided,
     parked: FxHashMap<Ticket, Parked>,
     parked_ids: FxHashMap<TraceId, Ticket>,
+    parked_bytes: u64,
     settled: Vec<Settled>,
     recent: Recent,
     kept: Vec<KeptTrace>,
@@ -120,6 +124,7 @@ impl Stage {
             decided: Decided::new(LateConfig { seed: sampler.seed, ..LateConfig::default() }),
             parked: FxHashMap::default(),
             parked_ids: FxHashMap::default(),
+            parked_bytes: 0,
             settled: Vec::new(),
             recent: Recent::new(config.recent_bytes),
             kept: Vec::new(),
@@ -162,28 +167,27 @@ impl Stage {
         match self.decided.find(trace.trace_id) {
             Some(Known::Kept(note)) => self.follow_keep(trace, note, now),
             Some(Known::Dropped) => self.follow_drop(trace, is_anomalous, now),
-            // The filter errs now and then; a trace whose root comes now was never decided.
-            Some(Known::Likely) if !trace.has_root => self.follow_drop(trace, is_anomalous, now),
+            // The filter errs once in four thousand traces: that may cost an ordinary trace, but no
+            // anomaly that comes with its root and so may be a whole trace.
+            Some(Known::Likely) if !(trace.has_root && is_anomalous) => {
+                self.follow_drop(trace, is_anomalous, now);
+            }
             Some(Known::Likely) | None => self.judge(trace, scores, now),
         }
     }
 
-    /// Brings what the last calls have settled to its end. Sites are needed for traces that waited.
-    pub fn settle(&mut self, sites: &mut CallSites, now: Timestamp) {
+    /// Brings what the last calls have settled to its end.
+    pub fn settle(&mut self, now: Timestamp) {
         let mut settled = std::mem::take(&mut self.settled);
         for Settled { ticket, keep } in settled.drain(..) {
             let Some(parked) = self.parked.remove(&ticket) else { continue };
             self.parked_ids.remove(&parked.trace_id);
+            self.parked_bytes -= parked.n_bytes;
             let Some(keep) = keep else {
-                self.drop(parked.trace_id, now);
+                self.drop(parked.trace_id, parked.spans.len(), now);
                 continue;
             };
-            // We framed these bytes ourselves.
-            let Ok(decoded) = decode(parked.request, &limits()) else { continue };
-            let mut batch = decoded.batch;
-            intern(&mut batch, sites, now);
-            let spans = KeptTrace::all_of(&Arc::new(batch));
-            self.keep(KeptTrace::new(parked.trace_id, spans, Why::kept(keep), now));
+            self.keep(KeptTrace::new(parked.trace_id, parked.spans, Why::kept(keep), now));
         }
         self.settled = settled;
     }
@@ -224,6 +228,11 @@ impl Stage {
         &mut self.decided
     }
 
+    /// Whether traces are looked into before they are judged.
+    pub fn has_policies(&self) -> bool {
+        !self.policies.is_empty()
+    }
+
     /// How traces are chosen.
     pub fn algorithm(&self) -> Algorithm {
         self.config.traces.sampler.algorithm
@@ -256,8 +265,7 @@ impl Stage {
 
     /// Bytes held: the latest requests, and traces that wait.
     pub fn held_bytes(&self) -> u64 {
-        let parked: usize = self.parked.values().map(|parked| parked.request.len()).sum();
-        self.recent.n_bytes() + parked as u64 + self.decided.stats().bytes
+        self.recent.n_bytes() + self.parked_bytes + self.decided.stats().bytes
     }
 
     fn judge(&mut self, trace: &ClosedTrace, scores: &[CloseScores], now: Timestamp) {
@@ -294,7 +302,7 @@ impl Stage {
                 self.keep(KeptTrace { policy, ..KeptTrace::new(trace.trace_id, spans, why, now) });
             }
             (None, Verdict::Hold(ticket)) => self.park(ticket, trace),
-            (None, _) => self.drop(trace.trace_id, now),
+            (None, _) => self.drop(trace.trace_id, trace.spans.len(), now),
         }
     }
 
@@ -331,9 +339,9 @@ impl Stage {
         self.kept.push(kept);
     }
 
-    fn drop(&mut self, id: TraceId, now: Timestamp) {
+    fn drop(&mut self, id: TraceId, n_spans: usize, now: Timestamp) {
         self.counters.n_dropped += 1;
-        self.decided.drop(id, now);
+        self.decided.drop(id, u32::try_from(n_spans).unwrap_or(u32::MAX), now);
         self.list(id, None);
     }
 
@@ -343,21 +351,62 @@ impl Stage {
         }
     }
 
-    /// Holds a copy of a trace: its requests would hold many others. In a log it counts as dropped
-    /// until it is kept: a process that dies gives up what waits.
+    /// Holds a trace. Without a place in the log it counts there as dropped until it is kept: a
+    /// process that dies gives up what waits.
     fn park(&mut self, ticket: Ticket, trace: &ClosedTrace) {
-        let parked = Parked { trace_id: trace.trace_id, request: framed(trace) };
-        self.list(trace.trace_id, None);
+        let parked = Parked {
+            trace_id: trace.trace_id,
+            spans: Vec::new(),
+            n_bytes: 0,
+            is_logged: self.config.is_logged,
+        };
         self.parked_ids.insert(trace.trace_id, ticket);
         self.parked.insert(ticket, parked);
+        self.add_parked(ticket, trace);
     }
 
-    /// Late spans of a trace that waits. Requests behind one another are one request.
+    /// Late spans of a trace that waits.
     fn join(&mut self, ticket: Ticket, trace: &ClosedTrace) {
         self.counters.late.n_joined += trace.spans.len() as u64;
-        if let Some(parked) = self.parked.get_mut(&ticket) {
-            parked.request = [&parked.request[..], &framed(trace)[..]].concat().into();
+        self.add_parked(ticket, trace);
+    }
+
+    fn add_parked(&mut self, ticket: Ticket, trace: &ClosedTrace) {
+        let Some(parked) = self.parked.get_mut(&ticket) else { return };
+        let (mut spans, is_leased) = cut_out(&KeptTrace::spans_of(trace));
+        let n_bytes = heap_bytes(&spans);
+        parked.n_bytes += n_bytes;
+        self.parked_bytes += n_bytes;
+        parked.spans.append(&mut spans);
+        if parked.is_logged && !is_leased {
+            parked.is_logged = false;
+            self.list(trace.trace_id, None);
         }
+    }
+
+    /// Takes into memory what waits so long that the log could free nothing behind it; in the log it
+    /// counts as dropped from now on.
+    pub fn relieve(&mut self, stored: &mut dyn ReadBack) -> Filled {
+        let mut filled = Filled::default();
+        let is_old = |parked: &Parked| {
+            let first = parked.spans.first();
+            parked.is_logged && first.is_some_and(|(batch, _)| stored.is_old(batch))
+        };
+        let mut old: Vec<Ticket> =
+            self.parked.iter().filter(|(_, parked)| is_old(parked)).map(|(at, _)| *at).collect();
+        old.sort_unstable();
+        for ticket in old {
+            let Some(parked) = self.parked.get_mut(&ticket) else { continue };
+            filled += fill(&mut parked.spans, stored);
+            parked.spans = copy_of(&parked.spans);
+            parked.is_logged = false;
+            self.parked_bytes -= parked.n_bytes;
+            parked.n_bytes = heap_bytes(&parked.spans);
+            self.parked_bytes += parked.n_bytes;
+            let id = parked.trace_id;
+            self.list(id, None);
+        }
+        filled
     }
 
     /// A number for the tenant of a trace: the hash of what its root's resource says.
@@ -394,15 +443,6 @@ fn root_of(trace: &ClosedTrace) -> usize {
 fn randomness(trace: &ClosedTrace) -> Option<u64> {
     let root = trace.spans.get(root_of(trace))?;
     explicit_randomness(WireAttributes.trace_state(&root.batch, root.span_idx).as_bytes())
-}
-
-fn framed(trace: &ClosedTrace) -> Bytes {
-    let spans: Vec<KeptSpan<'_>> = trace
-        .spans
-        .iter()
-        .map(|span| KeptSpan { batch: &span.batch, span_idx: span.span_idx, stamp: &[] })
-        .collect();
-    reframe(&spans).bytes
 }
 
 /// Whatever was received within the receivers' limits is within these.

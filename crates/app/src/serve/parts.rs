@@ -41,6 +41,8 @@ pub(super) const OUTLETS: &str = "destinations";
 const IN_FLIGHT_PERCENT: u64 = 25;
 /// Share of the memory limit for the latest requests, from which dropped traces are promoted.
 const RECENT_PERCENT: u64 = 6;
+/// Share of the memory limit for pieces of requests that were read back from the span log.
+const READ_BACK_PERCENT: u64 = 2;
 /// Requests that may wait for it.
 const WAITING_BYTES: u64 = 32 << 20;
 /// Share of the memory limit for received spans in a processor.
@@ -212,8 +214,10 @@ impl Parts<'_> {
             return Ok(None);
         };
         let outlets = std::mem::take(outlets);
-        let opened =
-            keeper::open(dir, self.config.ack_on, outlets, self.clock, traces.decided_mut())?;
+        let cache_bytes = (self.config.memory_limit / 100 * READ_BACK_PERCENT) as usize;
+        let (dir, ack_on) = ((dir.as_path(), cache_bytes), self.config.ack_on);
+        let opened = keeper::open(dir, ack_on, outlets, self.clock, traces.decided_mut())?;
+        core.read_back_from(Box::new(opened.stored));
         self.state.follow_keeper(opened.shown);
         let run = on_own_thread("keeper", opened.keeper.run())?;
         // It ends after the destinations.

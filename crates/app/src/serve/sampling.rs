@@ -3,6 +3,7 @@
 use spanwise_model::Timestamp;
 use spanwise_sampler::trace::Unit;
 
+use crate::pipeline::core::Core;
 use crate::pipeline::keeper::Showing;
 use crate::pipeline::traces::Stage;
 use crate::telemetry::metrics::{DestinationLabel, OutcomeLabel, follow};
@@ -45,6 +46,16 @@ pub(super) fn stage(metrics: &TraceMetrics, stage: &Stage, now: Timestamp) {
     metrics.budget_ratio.set(balance.kept as f64 / balance.allowed.max(f64::MIN_POSITIVE));
     for (outcome, units) in [("seen", balance.seen), ("kept", balance.kept)] {
         metrics.horizon.get_or_create(&OutcomeLabel { outcome }).set(gauge(units));
+    }
+}
+
+/// Shows what memory has left to the log.
+pub(super) fn stored(metrics: &TraceMetrics, core: &Core) {
+    raise(&metrics.lightened, core.assembler().stats().n_lightened);
+    let counters = core.counters();
+    for (outcome, total) in [("read", counters.n_read_back), ("unreadable", counters.n_unreadable)]
+    {
+        raise(&metrics.read_back.get_or_create(&OutcomeLabel { outcome }), total);
     }
 }
 

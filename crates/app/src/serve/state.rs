@@ -127,6 +127,11 @@ impl State {
         self.inner.lock().keeper = Some(shown);
     }
 
+    /// Where the keeper of the span log shows its figures, if there is one.
+    pub fn keeper(&self) -> Option<Shown> {
+        self.inner.lock().keeper.clone()
+    }
+
     /// Names where the account of the subscription is kept.
     pub fn follow_account(&self, account: watch::Receiver<Account>) {
         self.inner.lock().account = Some(account);
@@ -321,6 +326,7 @@ impl State {
     fn count_traces(&self, core: &Core, now: Timestamp) {
         if let Some(stage) = core.traces() {
             sampling::stage(&self.metrics.traces, stage, now);
+            sampling::stored(&self.metrics.traces, core);
         }
     }
 

@@ -39,6 +39,10 @@ pub struct TraceMetrics {
     pub shadow_kept: Family<BudgetLabel, Counter>,
     /// Traces that wait for budget.
     pub held: Gauge,
+    /// Requests whose spans are in the log alone, by now.
+    pub lightened: Counter,
+    /// Spans that were to be read back from the log.
+    pub read_back: Family<OutcomeLabel, Counter>,
     /// Units kept over units allowed in this horizon.
     pub budget_ratio: FloatGauge,
     /// Units seen, kept in this horizon.
@@ -70,6 +74,10 @@ impl TraceMetrics {
         let shadow = self.shadow_kept.clone();
         r.register("traces_shadow_kept", "Traces another budget would have kept", shadow);
         r.register("traces_held", "Traces that wait for budget", self.held.clone());
+        let lightened = self.lightened.clone();
+        r.register("traces_lightened_requests", "Requests left to the log alone", lightened);
+        let read_back = self.read_back.clone();
+        r.register("traces_read_back_spans", "Spans read back from the log", read_back);
         let ratio = self.budget_ratio.clone();
         r.register("traces_budget_ratio", "Kept over allowed in this horizon", ratio);
         r.register("traces_horizon_units", "Units of the budget's horizon", self.horizon.clone());

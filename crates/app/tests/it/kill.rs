@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use spanwise::serve::Spawner;
 use spanwise_model::SpanId;
+use spanwise_otlp::bench_payload;
 use spanwise_otlp::exporter::{self, Client, ExportError, Protocol};
 use spanwise_otlp::transport::Endpoint;
+use spanwise_wal::{Codec, Compressor, Kind, Log, Retention, StdDisk};
 
 use crate::support::http::{get_json, metric};
 use crate::support::process::Serving;
@@ -22,8 +24,9 @@ use crate::support::requests::{Purchase, mix, recent, request};
 use crate::support::until_true;
 use crate::traces::files;
 
-/// Kills, as many as a test that runs every time can afford.
+/// Kills, as many as a test that runs every time can afford, unless this variable names another number.
 const N_KILLS: u64 = 10;
+const N_KILLS_KEY: &str = "SPANWISE_KILLS";
 /// Purchases of one request, of three spans each.
 const N_PER_REQUEST: u64 = 40;
 
@@ -113,17 +116,19 @@ fn round(account: &Arc<Account>, dir: &Path, kept: &Path, number: u64) -> Durati
     first_ack
 }
 
-/// Scenario: ten times load over gRPC and HTTP, kill -9, and a start on the same directory; then a
+/// Scenario: ten times (or as many as are asked for) load over gRPC and HTTP, kill -9, and a start on the same directory; then a
 /// start and an orderly end.
 /// Guarantees: every acknowledged span is in a complete file, nothing is there that was not sent, and
 /// every start succeeds.
 #[test]
-fn nothing_acknowledged_is_lost_over_ten_kills() {
+fn nothing_acknowledged_is_lost_over_kills() {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
     let account = Arc::<Account>::default();
     let mut restarts = Vec::new();
-    for number in 0..N_KILLS {
+    let n_kills =
+        std::env::var(N_KILLS_KEY).map_or(N_KILLS, |text| text.parse().expect("a number"));
+    for number in 0..n_kills {
         restarts.push(round(&account, dir.path(), &kept, number));
     }
     let mut last = serve(dir.path(), &kept, "fsync");
@@ -143,7 +148,7 @@ fn nothing_acknowledged_is_lost_over_ten_kills() {
     let n_twice = stored.values().filter(|&&n| n > 1).count();
     restarts.sort_unstable();
     println!(
-        "F-01 kills={N_KILLS} sent={} acked={} stored={} lost={n_lost} ghost={n_ghosts} twice={n_twice} retryable={} start_to_ack_ms median={} max={}",
+        "F-01 kills={n_kills} sent={} acked={} stored={} lost={n_lost} ghost={n_ghosts} twice={n_twice} retryable={} start_to_ack_ms median={} max={}",
         sent.len(),
         acknowledged.len(),
         stored.len(),
@@ -151,7 +156,7 @@ fn nothing_acknowledged_is_lost_over_ten_kills() {
         restarts[restarts.len() / 2].as_millis(),
         restarts[restarts.len() - 1].as_millis(),
     );
-    assert!(acknowledged.len() as u64 > N_KILLS * N_PER_REQUEST, "hardly anything was sent");
+    assert!(acknowledged.len() as u64 > n_kills * N_PER_REQUEST, "hardly anything was sent");
     assert_eq!((n_lost, n_ghosts), (0, 0));
     assert_eq!(*account.permanent.lock(), Vec::<String>::new());
 }
@@ -208,4 +213,68 @@ fn what_is_decided_and_written_is_not_written_again() {
     }
     let n_twice = stored.values().filter(|&&n| n > 1).count();
     assert_eq!(n_twice, 0, "of {}", stored.len());
+}
+
+/// Bytes of undecided requests in the log of the next test.
+const LOG_BYTES: u64 = 64 << 20;
+/// What the start may take until then, where it is measured on a machine of its own.
+const RESTART_MAX: Duration = Duration::from_secs(2);
+
+/// Writes a span log of undecided requests, as a process that was killed leaves it.
+fn leave_log(dir: &Path) -> u64 {
+    let packed: Vec<(Vec<u8>, Codec)> = bench_payload(32, 9)
+        .iter()
+        .map(|request| {
+            let mut out = Vec::new();
+            let codec = Compressor::new().pack(request, &mut out);
+            (out, codec)
+        })
+        .collect();
+    let config = spanwise_wal::Config {
+        retention: Retention::Released,
+        log_bytes_max: 1 << 30,
+        ..spanwise_wal::Config::default()
+    };
+    let (mut log, _) = Log::open(StdDisk::new(&dir.join("data/spans")).unwrap(), config).unwrap();
+    log.finish_replay();
+    for (packed, codec) in packed.iter().cycle() {
+        log.append_held(Kind::BATCH, *codec, packed, 1).unwrap();
+        log.commit().unwrap();
+        if log.stats().n_bytes >= LOG_BYTES {
+            break;
+        }
+    }
+    log.stats().n_bytes
+}
+
+/// Scenario: a start on 64 MiB of requests that were not decided.
+/// Guarantees: the first acknowledgement does not wait for them to be judged. The time is printed; it
+/// is a limit only where `SPANWISE_TIMED` says that nothing else runs.
+#[test]
+fn a_start_acknowledges_before_it_has_judged_what_the_log_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let n_bytes = leave_log(dir.path());
+    let account = Account::default();
+    let begin = Instant::now();
+    let serving = serve(dir.path(), &dir.path().join("kept"), "fsync");
+    let stop = AtomicBool::new(false);
+    let first_ack = std::thread::scope(|scope| {
+        scope.spawn(|| account.send(serving.grpc.unwrap(), Protocol::Grpc, &stop));
+        until_true("the first acknowledgement", || account.first_ack.lock().is_some());
+        stop.store(true, Ordering::Relaxed);
+        account.first_ack.lock().unwrap() - begin
+    });
+    println!(
+        "F-04 wal_mb={} start_to_ack_ms={} limit_ms={}",
+        n_bytes >> 20,
+        first_ack.as_millis(),
+        RESTART_MAX.as_millis()
+    );
+    assert!(n_bytes >= LOG_BYTES);
+    if std::env::var_os("SPANWISE_TIMED").is_some() {
+        assert!(first_ack <= RESTART_MAX, "{first_ack:?}");
+    }
+    let held = || metric(serving.api, "spanwise_log_held_requests");
+    until_true("the log's requests to show", || held() > 0);
+    serving.kill();
 }

@@ -2,18 +2,22 @@
 #![cfg(test)]
 
 mod archive;
+mod away;
 mod cli;
 mod configuration;
+mod disk;
 mod durability;
 mod forward;
 mod forward_tls;
 mod hostile;
 mod incident;
 mod kill;
+mod order;
 mod policy_oracle;
 mod sdk;
 mod split;
 mod support;
+mod tail_buffer;
 mod tail_sampling;
 mod traces;
 

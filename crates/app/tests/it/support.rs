@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 pub(crate) mod config_text;
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod process;

@@ -9,8 +9,8 @@ use spanwise_model::{Timestamp, TraceId};
 /// A bounded set that forgets in order of time.
 #[derive(Debug)]
 pub(super) struct Drops {
-    /// Ids raw from the network, hence the randomly keyed hasher; its order reaches no output.
-    ids: HashTable<TraceId>,
+    /// Ids with numbers of spans. Ids are raw from the network, hence the randomly keyed hasher; its order reaches no output.
+    ids: HashTable<(TraceId, u32)>,
     hasher: DefaultHashBuilder,
     /// In order of time; ids that were removed since are passed over.
     order: VecDeque<(Timestamp, TraceId)>,
@@ -36,23 +36,29 @@ impl Drops {
     }
 
     pub(super) fn contains(&self, id: TraceId) -> bool {
-        self.ids.find(self.hasher.hash_one(id), |other| *other == id).is_some()
+        self.n_spans(id).is_some()
+    }
+
+    /// What was noted with an id that is here.
+    pub(super) fn n_spans(&self, id: TraceId) -> Option<u32> {
+        self.ids.find(self.hasher.hash_one(id), |(other, _)| *other == id).map(|(_, n)| *n)
     }
 
     /// Adds an id; the oldest one if it had to make room.
-    pub(super) fn put(&mut self, id: TraceId, now: Timestamp) -> Option<TraceId> {
+    pub(super) fn put(&mut self, id: TraceId, n_spans: u32, now: Timestamp) -> Option<TraceId> {
         if self.contains(id) {
             return None;
         }
         let oldest = (self.order.len() >= self.n_max).then(|| self.take_oldest()).flatten();
         let hasher = &self.hasher;
-        self.ids.insert_unique(hasher.hash_one(id), id, |id| hasher.hash_one(id));
+        self.ids.insert_unique(hasher.hash_one(id), (id, n_spans), |(id, _)| hasher.hash_one(id));
         self.order.push_back((now, id));
         oldest
     }
 
     pub(super) fn remove(&mut self, id: TraceId) {
-        if let Ok(found) = self.ids.find_entry(self.hasher.hash_one(id), |other| *other == id) {
+        if let Ok(found) = self.ids.find_entry(self.hasher.hash_one(id), |(other, _)| *other == id)
+        {
             found.remove();
         }
     }

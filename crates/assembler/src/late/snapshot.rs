@@ -85,7 +85,7 @@ impl Decided {
         let n_drops = input.count(DROP_BYTES)?;
         for _ in 0..n_drops {
             let at = Timestamp(input.u64()?);
-            restored.drop(TraceId(input.take()?), at);
+            restored.drop(TraceId(input.take()?), 0, at);
         }
         for filter in &mut restored.filters {
             let n_buckets = input.u32()? as usize;

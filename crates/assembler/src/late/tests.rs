@@ -15,10 +15,10 @@ fn kept(reason: u8) -> Note {
 fn a_verdict_changes_from_drop_to_keep_and_never_back() {
     let mut decided = Decided::new(LateConfig::default());
     assert_eq!(decided.find(id(1)), None);
-    decided.drop(id(1), NOW);
+    decided.drop(id(1), 3, NOW);
     assert_eq!(decided.find(id(1)), Some(Known::Dropped));
     decided.keep(id(1), kept(3));
-    decided.drop(id(1), NOW);
+    decided.drop(id(1), 3, NOW);
     decided.keep(id(1), kept(4));
     assert_eq!(decided.find(id(1)), Some(Known::Kept(kept(3))));
 }
@@ -28,7 +28,7 @@ fn a_million_drops_are_remembered_in_two_mebibytes() {
     let config = LateConfig { n_exact: 1, ..LateConfig::default() };
     let mut decided = Decided::new(config);
     for n in 0..1_000_001 {
-        decided.drop(id(n), NOW);
+        decided.drop(id(n), 3, NOW);
     }
     let stats = decided.stats();
     assert_eq!(stats.n_rotations, 0);
@@ -46,7 +46,7 @@ fn the_latest_million_is_known_whatever_came_before() {
     let config = LateConfig { n_exact: 64, n_drops: 1_000, ..LateConfig::default() };
     let mut decided = Decided::new(config);
     for n in 0..50_000 {
-        decided.drop(id(n), NOW);
+        decided.drop(id(n), 3, NOW);
         if n >= 1_000 {
             assert!(decided.find(id(n - 1_000)).is_some(), "{n}");
         }
@@ -60,7 +60,7 @@ fn the_exact_table_gives_up_by_age_and_by_number() {
     let config = LateConfig { n_exact: 2, exact_ns: 60, ..LateConfig::default() };
     let mut decided = Decided::new(config);
     for n in 0..3 {
-        decided.drop(id(n), Timestamp(100 + n));
+        decided.drop(id(n), 3, Timestamp(100 + n));
     }
     assert_eq!(decided.find(id(0)), Some(Known::Likely));
     assert_eq!(decided.find(id(1)), Some(Known::Dropped));
@@ -92,7 +92,7 @@ fn full() -> Decided {
         decided.keep(id(n), kept(n as u8));
     }
     for n in 100..500 {
-        decided.drop(id(n), NOW);
+        decided.drop(id(n), 3, NOW);
     }
     decided
 }
@@ -132,4 +132,20 @@ fn a_damaged_snapshot_is_refused_and_changes_nothing() {
     let mut other = Decided::new(LateConfig { seed: 9, ..full().config });
     assert_eq!(other.restore(&bytes), Err(SnapshotError::Settings));
     assert_eq!(decided.find(id(39)), Some(Known::Kept(kept(39))));
+}
+
+#[test]
+fn a_drop_remembers_how_many_spans_it_was_taken_from() {
+    let mut decided = Decided::new(LateConfig { n_exact: 2, ..LateConfig::default() });
+    decided.drop(id(1), 7, NOW);
+    decided.drop(id(1), 1, NOW);
+    decided.drop(id(2), 0, NOW);
+    assert_eq!(decided.n_dropped_spans(id(1)), Some(7), "the first verdict");
+    assert_eq!(decided.n_dropped_spans(id(2)), None, "not known");
+    assert_eq!(decided.n_dropped_spans(id(3)), None);
+    decided.drop(id(3), 9, NOW);
+    decided.drop(id(4), 9, NOW);
+    assert_eq!(decided.n_dropped_spans(id(1)), None, "a filter alone knows of it");
+    decided.keep(id(4), Note::default());
+    assert_eq!(decided.n_dropped_spans(id(4)), None);
 }

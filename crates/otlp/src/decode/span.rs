@@ -9,6 +9,7 @@ use super::Walk;
 use super::streaming::{MESSAGES_OF_A_STREAM, is_streaming};
 use super::trace_state::threshold_of;
 use crate::schema::{event, link, span, status};
+use crate::tracestate::explicit_randomness;
 use crate::value::read_attribute;
 use crate::wire::{Reader, Stop};
 
@@ -74,6 +75,9 @@ impl Walk<'_> {
         };
         if !fields.trace_state.is_empty() {
             head.threshold = threshold_of(fields.trace_state);
+            if explicit_randomness(fields.trace_state).is_some() {
+                head.flags.insert(SpanFlags::STATED_RANDOMNESS);
+            }
         }
         if fields.n_messages >= MESSAGES_OF_A_STREAM {
             head.flags.insert(SpanFlags::STREAMING);

@@ -130,6 +130,19 @@ fn bad_links_are_counted_and_stay() {
 }
 
 #[test]
+fn stated_randomness_is_noted() {
+    let noted = |trace_state: &str| {
+        let span = Span { trace_state: trace_state.to_owned(), ..valid_span() };
+        let Decoded { batch, .. } = decode_spans(vec![span]);
+        batch.spans[0].flags.contains(SpanFlags::STATED_RANDOMNESS)
+    };
+    assert!(noted("ot=th:8;rv:0123456789abcd"));
+    assert!(!noted("ot=th:8;rv:0123"), "not a randomness");
+    assert!(!noted("other=rv:0123456789abcd"));
+    assert!(!noted(""));
+}
+
+#[test]
 fn a_call_with_many_messages_is_a_stream() {
     let message = span::Event { name: "message".to_owned(), ..span::Event::default() };
     let unary = Span { events: vec![message.clone(); 2], ..valid_span() };

@@ -2,13 +2,14 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use spanwise_model::{Batch, CallSites};
 use spanwise_otlp::admission::Charge;
 use spanwise_otlp::receiver::Overloaded;
 use spanwise_otlp::{KeptSpan, reframe};
-use spanwise_wal::{Codec, Compressor};
+use spanwise_wal::{Codec, Compressor, Position};
 use tokio::sync::{mpsc, oneshot};
 
 use super::message::{Entry, KeptPack, Message, Submitted, Verdicts};
@@ -24,12 +25,16 @@ const VERDICTS_MAX: usize = 65_536;
 
 /// Segments of requests that nobody holds any more.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Freed(Arc<Mutex<Vec<u32>>>);
+pub(super) struct Freed {
+    segments: Arc<Mutex<Vec<u32>>>,
+    /// The newest segment a request was written to.
+    newest: Arc<AtomicU32>,
+}
 
 /// A request's place in the span log, for as long as somebody holds it.
 #[derive(Debug)]
-struct Lease {
-    segment: u32,
+pub(super) struct Lease {
+    pub(super) position: Position,
     freed: Freed,
 }
 
@@ -51,18 +56,23 @@ pub struct KeeperHandle {
 }
 
 impl Freed {
-    pub(super) fn lease(&self, segment: u32) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Lease { segment, freed: self.clone() })
+    pub(super) fn lease(&self, position: Position) -> Arc<dyn Any + Send + Sync> {
+        self.newest.fetch_max(position.segment, Ordering::Relaxed);
+        Arc::new(Lease { position, freed: self.clone() })
     }
 
     fn take(&self) -> Vec<u32> {
-        std::mem::take(&mut *self.0.lock())
+        std::mem::take(&mut *self.segments.lock())
+    }
+
+    pub(super) fn newest(&self) -> u32 {
+        self.newest.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.freed.0.lock().push(self.segment);
+        self.freed.segments.lock().push(self.position.segment);
     }
 }
 
@@ -82,24 +92,25 @@ impl Door {
         place: mpsc::OwnedPermit<Work>,
     ) -> Result<(), Overloaded> {
         let refused = Overloaded { retry_after: REST };
-        let (packed, codec) = self.pack(&batch);
+        let is_same = is_request(&batch);
+        let (packed, codec) = self.pack(&batch, is_same);
         let (answer, answered) = oneshot::channel();
         let answer = Some(answer);
-        let submitted = Submitted { packed, codec, batch, charge, place, answer };
+        let submitted = Submitted { packed, codec, is_same, batch, charge, place, answer };
         self.submit.send(submitted).await.map_err(|_| refused)?;
         answered.await.map_err(|_| refused)?
     }
 
     /// Whether nothing is taken now, and when to come again.
     pub fn overloaded(&self, clock: Clock) -> Option<Overloaded> {
-        self.shown.is_refusing(clock).then_some(Overloaded { retry_after: REST })
+        self.shown.is_closed(clock).then_some(Overloaded { retry_after: REST })
     }
 
-    fn pack(&self, batch: &Batch) -> (Vec<u8>, Codec) {
+    fn pack(&self, batch: &Batch, is_same: bool) -> (Vec<u8>, Codec) {
         let taken = self.compressors.lock().pop();
         let mut compressor = taken.unwrap_or_default();
         let reframed;
-        let request = if is_request(batch) {
+        let request = if is_same {
             &batch.bytes
         } else {
             let all = 0..batch.spans.len() as u32;
@@ -120,7 +131,7 @@ impl Door {
 
 /// Whether the bytes of a batch are a request and nothing else: a resource that came in pieces was
 /// joined behind it.
-fn is_request(batch: &Batch) -> bool {
+pub(super) fn is_request(batch: &Batch) -> bool {
     let spans_end = batch.spans.iter().map(|head| head.raw.start + head.raw.len).max();
     let contexts = batch.resources.iter().map(|resource| resource.raw);
     let contexts = contexts.chain(batch.scopes.iter().map(|scope| scope.raw));
@@ -172,9 +183,9 @@ impl KeeperHandle {
     }
 
     /// Says that a request found in the span log is needed, and takes a lease for it.
-    pub(super) async fn hold(&self, segment: u32) -> Arc<dyn Any + Send + Sync> {
-        self.say(Message::Hold { segment }).await;
-        self.freed.lease(segment)
+    pub(super) async fn hold(&self, position: Position) -> Arc<dyn Any + Send + Sync> {
+        self.say(Message::Hold { segment: position.segment }).await;
+        self.freed.lease(position)
     }
 
     /// Says that the span log has been replayed.

@@ -5,7 +5,7 @@ use spanwise_assembler::Note;
 use spanwise_model::{Batch, TraceId};
 use spanwise_otlp::admission::Charge;
 use spanwise_otlp::receiver::Overloaded;
-use spanwise_wal::Codec;
+use spanwise_wal::{Codec, Position};
 use tokio::sync::{mpsc, oneshot};
 
 use super::door::Freed;
@@ -16,6 +16,8 @@ use crate::pipeline::worker::Work;
 pub(super) struct Submitted {
     pub(super) packed: Vec<u8>,
     pub(super) codec: Codec,
+    /// Whether what is packed are the bytes of the batch, so that ranges in one are those in the other.
+    pub(super) is_same: bool,
     pub(super) batch: Batch,
     pub(super) charge: Charge,
     /// Its place in the worker's queue.
@@ -77,8 +79,9 @@ pub(super) enum Message {
 
 impl Submitted {
     /// The request is safe: it goes to the worker, then its sender is answered.
-    pub(super) fn accept(mut self, seq: u64, segment: Option<u32>, freed: &Freed) {
-        self.batch.lease = segment.map(|segment| freed.lease(segment));
+    pub(super) fn accept(mut self, seq: u64, position: Option<Position>, freed: &Freed) {
+        self.batch.lease = position.map(|position| freed.lease(position));
+        self.batch.is_stored = self.is_same && position.is_some();
         let mut answer = self.answer.take();
         self.place.send(Work { batch: self.batch, charge: self.charge, seq });
         if let Some(answer) = answer.take() {

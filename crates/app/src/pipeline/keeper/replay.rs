@@ -11,7 +11,7 @@ use spanwise_wal::{Disk, Kind, Log, Records, unpack};
 use tracing::{info, warn};
 
 use super::delivery::Delivery;
-use super::door::KeeperHandle;
+use super::door::{KeeperHandle, is_request};
 use super::message::Entry;
 use super::record;
 use crate::persist;
@@ -87,7 +87,7 @@ pub(super) fn read_kept<D: Disk>(
         for Entry { trace_id, through: reached, kept } in entries {
             match kept {
                 Some(note) => decided.keep(trace_id, note),
-                None => decided.drop(trace_id, now),
+                None => decided.drop(trace_id, 0, now),
             }
             if reached >= first_seq {
                 let known = through.entry(trace_id).or_default();
@@ -134,6 +134,7 @@ impl<D: Disk> Replay<D> {
                     continue;
                 }
             };
+            batch.is_stored = is_request(&batch);
             let n_before = batch.spans.len();
             let is_open =
                 |id: &TraceId| self.through.get(id).is_none_or(|&reached| reached < record.seq);
@@ -143,7 +144,7 @@ impl<D: Disk> Replay<D> {
             if batch.spans.is_empty() {
                 continue;
             }
-            batch.lease = Some(keeper.hold(record.position.segment).await);
+            batch.lease = Some(keeper.hold(record.position).await);
             return Some(Again { batch, seq: record.seq });
         }
     }

@@ -12,6 +12,9 @@ use crate::pipeline::outlets::{Queue, Sink, Writer};
 use crate::pipeline::traces::{KeptTrace, Verdicted, Why};
 use crate::pipeline::worker::Work;
 
+mod decisions;
+mod power;
+
 /// A keeper on simulated disks, with the receivers' and the worker's ends of it.
 struct Stand {
     spans: SimDisk,
@@ -24,6 +27,7 @@ struct Running {
     door: Door,
     handle: KeeperHandle,
     replay: Replay<SimDisk>,
+    stored: Option<Stored<SimDisk>>,
     shown: Shown,
     worker: Receiver<Work>,
     place: mpsc::Sender<Work>,
@@ -63,6 +67,14 @@ impl Stand {
     }
 
     fn start(&self) -> Running {
+        self.start_with(&mut Decided::new(LateConfig::default()))
+    }
+
+    fn start_with(&self, decided: &mut Decided) -> Running {
+        self.try_start(decided).unwrap()
+    }
+
+    fn try_start(&self, decided: &mut Decided) -> Result<Running> {
         let (writer, thread) = Writer::new(Box::new(Collect(Arc::clone(&self.delivered))), 1 << 20);
         std::thread::spawn(move || thread.run());
         let queue = Queue::Writer(writer.clone());
@@ -72,27 +84,31 @@ impl Stand {
             kept: self.kept.clone(),
             durability: Durability::Fsync,
             dir: self.dir.path().to_owned(),
+            cache_bytes: 1 << 20,
         };
-        let mut decided = Decided::new(LateConfig::default());
-        let opened = assemble(logs, vec![outlet], Clock::start(), &mut decided).unwrap();
+        let opened = assemble(logs, vec![outlet], Clock::start(), decided)?;
         let (place, worker) = mpsc::channel(64);
-        Running {
+        Ok(Running {
             door: opened.door,
             handle: opened.handle,
             replay: opened.replay,
+            stored: Some(opened.stored),
             shown: opened.shown,
             worker,
             place,
             keeper: tokio::spawn(opened.keeper.run()),
             admission: Admission::new(1 << 30, 1 << 20),
             writer,
-        }
+        })
     }
 }
 
 impl Running {
     async fn submit(&self, number: u64) -> Result<(), Overloaded> {
-        let batch = batch(number);
+        self.submit_batch(batch(number)).await
+    }
+
+    async fn submit_batch(&self, batch: Batch) -> Result<(), Overloaded> {
         let charge = self.admission.charge();
         let place = self.place.clone().reserve_owned().await.unwrap();
         self.door.submit(batch, charge, place).await
@@ -101,6 +117,10 @@ impl Running {
     /// Keeps or drops what came.
     async fn decide(&mut self, keep: bool) {
         let Work { batch, seq, .. } = self.worker.recv().await.unwrap();
+        self.decide_on(batch, seq, keep).await;
+    }
+
+    async fn decide_on(&mut self, batch: Batch, seq: u64, keep: bool) {
         let trace_id = batch.spans[0].trace_id;
         let batch = Arc::new(batch);
         let mut kept = Vec::new();
@@ -185,7 +205,7 @@ async fn what_was_not_decided_comes_again() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), delivered).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), delivered).await.unwrap();
     assert_eq!(stand.delivered.lock().len(), 1);
     again.end().await;
 }
@@ -215,4 +235,68 @@ async fn a_full_disk_stops_acknowledging_and_recovers() {
     running.end().await;
     let delivered = stand.delivered.lock().len();
     assert_eq!(delivered, 2, "the one that was refused is nowhere");
+}
+
+/// Scenario: less of the disk is free than is left to others; then there is room again.
+/// Guarantees: nothing new is taken meanwhile, what was taken is still decided and delivered, and it
+/// goes on by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_the_disk_is_left_to_others() {
+    let stand = Stand::new(3);
+    let mut running = stand.start();
+    assert!(running.replayed().await.is_empty());
+    running.submit(1).await.unwrap();
+    let n_used: usize = stand.spans.files().values().map(Vec::len).sum();
+    let clock = Clock::start();
+    let is_closed = |running: &Running, expected: bool| {
+        let is_as_expected = running.door.overloaded(clock).is_some() == expected;
+        async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            is_as_expected
+        }
+    };
+    // Five percent of all there is must stay free.
+    stand.spans.set_capacity(Some(n_used as u64 + 10_000_000));
+    running.submit(2).await.unwrap();
+    let n_used: usize = stand.spans.files().values().map(Vec::len).sum();
+    stand.spans.set_capacity(Some(n_used as u64 + n_used as u64 / 20 - 100));
+    while !is_closed(&running, true).await {}
+    running.submit(3).await.unwrap_err();
+    assert!(running.shown.get().problem.is_some_and(|problem| problem.contains("reserve")));
+    running.decide(true).await;
+    running.decide(true).await;
+    running.handle.flush().await;
+    // What was taken goes on.
+    while stand.delivered.lock().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stand.spans.set_capacity(Some(1 << 30));
+    while !is_closed(&running, false).await {}
+    running.submit(4).await.unwrap();
+    assert!(running.shown.get().problem.is_none());
+    running.end().await;
+}
+
+/// Scenario: a sync fails, and the sync of the file that the records go to instead fails too.
+/// Guarantees: nothing is acknowledged after it, and whoever supervises the process is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fails_twice_stops_the_keeper_and_says_so() {
+    let stand = Stand::new(4);
+    let mut running = stand.start();
+    assert!(running.replayed().await.is_empty());
+    running.submit(1).await.unwrap();
+    let mut number = 2;
+    while !running.shown.get().is_stopped {
+        // The sync of the request, and the one of the file that it goes to then.
+        for ahead in [1, 6] {
+            stand.spans.fail(stand.spans.n_calls() + ahead, spanwise_wal::testing::Fault::Io);
+        }
+        // A sync by the way may have met the fault.
+        let _ = running.submit(number).await;
+        number += 1;
+    }
+    tokio::time::timeout(Duration::from_secs(30), running.shown.stopped()).await.unwrap();
+    stand.spans.heal();
+    running.submit(number).await.unwrap_err();
+    running.keeper.abort();
 }

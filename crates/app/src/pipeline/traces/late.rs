@@ -1,5 +1,5 @@
 //! Spans that come after the verdict on their trace: they follow it. A verdict changes from drop to
-//! keep only, when a late span is an anomaly and the trace's bytes are still held.
+//! keep only, when a late span is an anomaly and all bytes of the trace are still held.
 
 use std::sync::Arc;
 
@@ -57,9 +57,11 @@ impl Stage {
         let mut spans = self.recent.spans_of(trace.trace_id);
         let mut known: FxHashSet<SpanId> = FxHashSet::default();
         spans.retain(|(batch, idx)| known.insert(batch.spans[*idx as usize].span_id));
-        let is_late = |id: SpanId| trace.spans.iter().any(|late| late.head().span_id == id);
-        let has_earlier = known.iter().any(|id| !is_late(*id));
-        if !has_earlier {
+        let late: FxHashSet<SpanId> = trace.spans.iter().map(|late| late.head().span_id).collect();
+        let n_earlier = known.difference(&late).count();
+        let n_dropped = self.decided.n_dropped_spans(trace.trace_id);
+        // All of it or nothing.
+        if n_dropped.is_none_or(|n_dropped| n_earlier < n_dropped as usize) {
             self.counters.late.n_promotions_too_late += 1;
             return;
         }

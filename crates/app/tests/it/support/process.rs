@@ -34,11 +34,22 @@ impl Serving {
     /// Starts `serve` with a configuration and further arguments; returns when it says that it is
     /// there.
     pub(crate) fn start(dir: &Path, yaml: &str, args: &[&str]) -> Self {
+        Self::start_with(dir, yaml, args, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_with(
+        dir: &Path,
+        yaml: &str,
+        args: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Self {
         let file = dir.join("test.yaml");
         std::fs::write(&file, yaml).unwrap();
         let mut child = Command::new(SPANWISE)
             .args(["serve", "-c", file.to_str().unwrap()])
             .args(args)
+            .envs(environment.iter().copied())
             .current_dir(dir)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -75,6 +86,11 @@ impl Serving {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// How it ended by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// The end without a warning: kill -9.

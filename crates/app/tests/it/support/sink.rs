@@ -46,6 +46,11 @@ pub(crate) struct Sink {
 
 impl Sink {
     pub(crate) fn start(runtime: &Runtime) -> Self {
+        Self::start_at(runtime, "127.0.0.1:0".parse().unwrap())
+    }
+
+    /// A receiver whose gRPC listens there.
+    pub(crate) fn start_at(runtime: &Runtime, grpc: SocketAddr) -> Self {
         runtime.block_on(async {
             let received = Arc::<Received>::default();
             let spawner: Arc<dyn Spawn> = Arc::new(Spawner::new());
@@ -56,7 +61,7 @@ impl Sink {
             let (shutdown, signal) = shutdown_channel();
             let (ready, readiness) = watch::channel(true);
             let any = "127.0.0.1:0".parse().unwrap();
-            let grpc_listener = bind(any, false).await.unwrap();
+            let grpc_listener = bind(grpc, false).await.unwrap();
             let http_listener = bind(any, false).await.unwrap();
             let (grpc, http) =
                 (grpc_listener.local_addr().unwrap(), http_listener.local_addr().unwrap());

@@ -1,0 +1,72 @@
+//! The order in which the spans of a trace come, and how often, changes no decision.
+
+use std::collections::BTreeSet;
+
+use spanwise::pipeline::core::{self, Core};
+use spanwise::pipeline::traces;
+use spanwise_model::{SpanId, SpanRecord, Timestamp, TraceId};
+use spanwise_otlp::{Limits, RequestBuilder, decode};
+
+use crate::support::requests::{MS, Purchase, mix};
+use crate::support::server::config;
+
+/// Traces, of three spans each.
+const N_TRACES: u64 = 4_000;
+const N_PER_S: u64 = 200;
+const START_S: u64 = 1_700_000_000;
+
+/// Kept traces with their spans, when requests hold what `spans` makes of each purchase.
+fn kept(spans: impl Fn(&Purchase) -> Vec<SpanRecord>) -> BTreeSet<(TraceId, SpanId)> {
+    let config = config("sampler: {traces: {budget: 5%}}\n");
+    let traces = config.traces.map(|traces| traces::Config {
+        traces,
+        recent_bytes: 4 << 20,
+        is_logged: false,
+    });
+    let (sampler, assembler, rules) = (config.sampler, config.assembler, config.rules);
+    let mut core = Core::new(core::Config { sampler, assembler, rules, traces }).unwrap();
+    let mut found = Vec::new();
+    for second in 0..N_TRACES / N_PER_S {
+        let now = Timestamp((START_S + second) * 1_000 * MS);
+        let mut builder = RequestBuilder::new();
+        for n in second * N_PER_S..(second + 1) * N_PER_S {
+            let purchase = Purchase::new(1 + n, now);
+            let is_slow = mix(n).is_multiple_of(61);
+            for span in spans(&if is_slow { purchase.slow() } else { purchase }) {
+                builder.push(&span);
+            }
+        }
+        let batch = decode(builder.finish(), &Limits::default()).unwrap().batch;
+        core.batch(batch, now, &mut Vec::new());
+        core.tick(now, &mut Vec::new());
+        core.take_kept(&mut found);
+    }
+    core.drain(Timestamp((START_S + 3600) * 1_000 * MS), &mut Vec::new());
+    core.take_kept(&mut found);
+    let ids = |trace: &traces::KeptTrace| {
+        trace.refs().map(|span| (span.head().trace_id, span.head().span_id)).collect::<Vec<_>>()
+    };
+    found.iter().flat_map(ids).collect()
+}
+
+/// Scenario: the same traces with their spans in order, and in any order with spans that come twice.
+/// Guarantees: the same traces are kept, whole, each span once.
+#[test]
+fn shuffled_and_repeated_spans_change_no_decision() {
+    let in_order = kept(|purchase| purchase.spans().to_vec());
+    let shuffled = kept(|purchase| {
+        let mut spans = purchase.spans().to_vec();
+        let lot = mix(purchase.n * 7);
+        spans.rotate_left((lot % 3) as usize);
+        if lot.is_multiple_of(5) {
+            spans.push(spans[(lot >> 8) as usize % 3].clone());
+        }
+        if lot & 64 != 0 {
+            spans.swap(0, 1);
+        }
+        spans
+    });
+    assert!(in_order.len() as u64 > N_TRACES / 50, "{} kept", in_order.len());
+    assert_eq!(in_order.len() % 3, 0, "kept traces are whole");
+    assert!(in_order == shuffled, "{} and {} spans", in_order.len(), shuffled.len());
+}

@@ -1,0 +1,99 @@
+//! The span log as the tail buffer: memory holds an index, bytes come back from the log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use spanwise::serve::Role;
+use spanwise_assembler::{Assembler, Config};
+use spanwise_model::{SpanId, Timestamp};
+use spanwise_otlp::{Limits, bench_payload, decode};
+use spanwise_source::open_requests;
+
+use crate::support::http::metric;
+use crate::support::server::Running;
+use crate::support::until_true;
+use crate::traces::files;
+
+/// Requests of 512 spans and 287 kB: twice what open traces may hold as bytes in the memory given.
+const N_REQUESTS: usize = 56;
+
+fn raw_spans(request: Bytes) -> BTreeMap<SpanId, Vec<u8>> {
+    let batch = decode(request, &Limits::default()).unwrap().batch;
+    let raw = |head: &spanwise_model::SpanHead| head.raw.of(&batch.bytes).to_vec();
+    batch.spans.iter().map(|head| (head.span_id, raw(head))).collect()
+}
+
+/// Scenario: with a data directory, more bytes are open than memory may hold of them; then the end.
+/// Guarantees: nothing is closed early for that; the log is read back, and every span leaves with the
+/// bytes it came in.
+#[test]
+fn open_traces_may_be_larger_than_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("kept");
+    let yaml = format!(
+        "memory_limit: 64MiB
+data_dir: {}
+ack_on: write
+sampler: {{traces: {{budget: 100%}}}}
+forward: [{{file: {}, stamp: false}}]
+",
+        dir.path().join("data").display(),
+        kept.display()
+    );
+    let running = Running::start(&yaml, Role::All);
+    let requests = bench_payload(N_REQUESTS, 3);
+    for request in &requests {
+        running.send(request.clone());
+    }
+    let api = running.api();
+    until_true("lightened requests", || {
+        metric(api, "spanwise_traces_lightened_requests_total") > 0
+    });
+    assert_eq!(metric(api, "spanwise_traces_dropped_total{reason=\"evicted\"}"), 0);
+    assert!(running.stop(), "not drained in time");
+
+    let mut came: BTreeMap<SpanId, Vec<u8>> = BTreeMap::new();
+    for batch in files(&kept) {
+        for head in &batch.spans {
+            came.insert(head.span_id, head.raw.of(&batch.bytes).to_vec());
+        }
+    }
+    let sent: BTreeMap<SpanId, Vec<u8>> = requests.into_iter().flat_map(raw_spans).collect();
+    assert_eq!(came.len(), sent.len());
+    assert!(came == sent, "bytes differ");
+}
+
+/// Bytes of memory for an open span of which the log has the rest.
+const INDEX_BYTES_MAX: u64 = 130;
+
+/// Guarantees: what is held of an open span whose bytes are in the log alone is an index of at most
+/// 130 bytes: its head, its place in its trace, its share of what surrounds it.
+#[test]
+fn an_open_span_costs_an_index() {
+    let boutique = concat!(env!("CARGO_MANIFEST_DIR"), "/data/boutique.otlp.pb.zst");
+    let requests = open_requests(Path::new(boutique)).unwrap().map(Result::unwrap);
+    let config = Config { memory_bytes: 1 << 30, full_bytes: 0, ..Config::default() };
+    let mut assembler = Assembler::new(config).unwrap();
+    let (mut n_bytes_full, mut closed) = (0, Vec::new());
+    for request in requests {
+        let mut batch = decode(request, &Limits::default()).unwrap().batch;
+        batch.is_stored = true;
+        n_bytes_full += batch.heap_bytes();
+        let batch = Arc::new(batch);
+        for span_idx in 0..batch.spans.len() as u32 {
+            assembler.push(&batch, span_idx, false, Timestamp(1), &mut closed);
+        }
+    }
+    let stats = assembler.stats();
+    assert_eq!(stats.n_open_spans, stats.n_spans, "nothing has closed");
+    let per_span = stats.bytes / stats.n_open_spans;
+    println!(
+        "index: {per_span} B/span over {} spans in {} traces; with their bytes {} B/span",
+        stats.n_open_spans,
+        stats.n_open_traces,
+        (n_bytes_full + stats.bytes - stats.batch_bytes) / stats.n_open_spans
+    );
+    assert!(per_span <= INDEX_BYTES_MAX, "{per_span} bytes");
+}
