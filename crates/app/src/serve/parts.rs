@@ -24,7 +24,7 @@ use super::outlets::Outlets;
 use super::spawn::{Spawner, shared};
 use super::{State, backends};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Traces};
 use crate::pipeline::core::{self, Core};
 use crate::pipeline::fanout::Fanout;
 use crate::pipeline::inspector::Inspector;
@@ -43,6 +43,8 @@ const IN_FLIGHT_PERCENT: u64 = 25;
 const RECENT_PERCENT: u64 = 6;
 /// Share of the memory limit for pieces of requests that were read back from the span log.
 const READ_BACK_PERCENT: u64 = 2;
+/// Share of the memory limit for traces that wait for budget, counted in raw bytes.
+const PARKED_PERCENT: u64 = 10;
 /// Requests that may wait for it.
 const WAITING_BYTES: u64 = 32 << 20;
 /// Share of the memory limit for received spans in a processor.
@@ -165,7 +167,7 @@ impl Parts<'_> {
             assembler: self.config.assembler,
             rules: Arc::clone(&self.config.rules),
             traces: self.config.traces.clone().map(|traces| traces::Config {
-                traces,
+                traces: self.bounded(traces),
                 recent_bytes: self.config.memory_limit / 100 * RECENT_PERCENT,
                 is_logged: self.config.data_dir.is_some(),
             }),
@@ -200,6 +202,13 @@ impl Parts<'_> {
         let run = async move { worker.run(work).await };
         self.stages.push(("worker", tokio::spawn(on_own_thread("worker", run)?)));
         Ok(queue)
+    }
+
+    /// What waits for budget is held within a share of the memory, and within its own limit.
+    fn bounded(&self, mut traces: Traces) -> Traces {
+        let n_bytes = &mut traces.sampler.waiting.n_bytes;
+        *n_bytes = (*n_bytes).min(self.config.memory_limit / 100 * PARKED_PERCENT);
+        traces
     }
 
     /// The keeper of the span log, where traces are sampled and there is a directory; the

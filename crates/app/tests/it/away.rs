@@ -54,8 +54,8 @@ impl Account {
         }
     }
 
-    /// Waits until a destination and its predecessors have everything, then ends it.
-    fn collect(&mut self, sink: Sink) {
+    /// Waits until a destination and its predecessors have everything.
+    fn collect(&mut self, sink: &Sink) {
         until_true("what was acknowledged to arrive", || {
             let batches = sink.batches(By::Grpc);
             let heads = batches.iter().flat_map(|batch| &batch.spans);
@@ -91,8 +91,7 @@ fn a_destination_that_was_away_gets_everything() {
     for _ in 0..2 {
         account.send(&client, second.grpc.unwrap());
         let store = runtime();
-        let sink = Sink::start_at(&store, to);
-        account.collect(sink);
+        account.collect(&Sink::start_at(&store, to));
         // The store goes with its connections.
         store.shutdown_background();
     }
@@ -100,7 +99,7 @@ fn a_destination_that_was_away_gets_everything() {
     second.kill();
     let third = serve(dir.path(), to);
     let store = runtime();
-    account.collect(Sink::start_at(&store, to));
+    account.collect(&Sink::start_at(&store, to));
     drop(third);
 
     let n_twice = account.arrived.values().filter(|&&n| n > 1).count();

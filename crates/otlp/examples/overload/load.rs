@@ -27,19 +27,21 @@ const TICK: Duration = Duration::from_millis(5);
 const UNAVAILABLE: &str = "14";
 
 /// What the answers were.
+#[expect(clippy::struct_field_names, reason = "counts are named n_ everywhere")]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Answers {
-    pub n_offered_spans: u64,
-    pub n_offered_anomalous: u64,
-    pub n_offered_ordinary: u64,
-    pub n_accepted_spans: u64,
-    pub n_accepted_anomalous: u64,
+pub(crate) struct Answers {
+    pub(crate) n_offered_spans: u64,
+    pub(crate) n_offered_anomalous: u64,
+    pub(crate) n_offered_ordinary: u64,
+    pub(crate) n_accepted_spans: u64,
+    pub(crate) n_accepted_anomalous: u64,
     /// UNAVAILABLE with a time to come again.
-    pub n_refused: u64,
+    pub(crate) n_refused: u64,
     /// Anything else.
-    pub n_wrong: u64,
+    pub(crate) n_wrong: u64,
 }
 
+#[expect(clippy::struct_field_names, reason = "counts are named n_ everywhere")]
 #[derive(Debug, Default)]
 struct Counters {
     n_offered: AtomicU64,
@@ -59,14 +61,14 @@ enum Answer {
 }
 
 /// The connections.
-pub struct Load {
+pub(crate) struct Load {
     payload: Arc<Payload>,
     connections: VecDeque<(SendRequest<Bytes>, Arc<Semaphore>)>,
     next: Arc<AtomicU32>,
 }
 
 impl Load {
-    pub async fn connect(to: SocketAddr, payload: Payload) -> Result<Self, Error> {
+    pub(crate) async fn connect(to: SocketAddr, payload: Payload) -> Result<Self, Error> {
         let mut connections = VecDeque::new();
         for _ in 0..N_CONNECTIONS {
             let stream = TcpStream::connect(to).await?;
@@ -80,12 +82,12 @@ impl Load {
     }
 
     /// Number of the request that is sent next.
-    pub fn next_request(&self) -> u32 {
+    pub(crate) fn next_request(&self) -> u32 {
         self.next.load(Ordering::Relaxed)
     }
 
     /// As fast as answers come.
-    pub async fn closed(&mut self, time: Duration) -> Answers {
+    pub(crate) async fn closed(&mut self, time: Duration) -> Answers {
         let counters = Arc::<Counters>::default();
         let until = Instant::now() + time;
         let mut tasks = JoinSet::new();
@@ -105,7 +107,7 @@ impl Load {
     }
 
     /// So many spans a second, whatever the answers are.
-    pub async fn open(&mut self, spans_per_s: f64, time: Duration) -> Answers {
+    pub(crate) async fn open(&mut self, spans_per_s: f64, time: Duration) -> Answers {
         let counters = Arc::<Counters>::default();
         let begin = Instant::now();
         let mut tasks = JoinSet::new();
@@ -125,7 +127,7 @@ impl Load {
     }
 
     /// Offers so much until a second has passed without a refusal; how long that took.
-    pub async fn until_normal(&mut self, spans_per_s: f64) -> Duration {
+    pub(crate) async fn until_normal(&mut self, spans_per_s: f64) -> Duration {
         let begin = Instant::now();
         loop {
             let answers = self.open(spans_per_s, Duration::from_secs(1)).await;

@@ -12,7 +12,7 @@
 //! trace is counted as judged; of anomalous traces at least five times the share of ordinary ones is
 //! kept; and all is normal within 10 s after.
 
-#![expect(clippy::print_stdout, reason = "an example prints its result")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example prints its result")]
 #![expect(clippy::disallowed_methods, reason = "an example is its own application")]
 
 mod load;
@@ -55,8 +55,8 @@ fn main() -> Result<(), Error> {
         factor: number("--factor", 5)?,
         neighbours: number("--neighbours", 7)?,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    let is_good = { runtime }.build()?.block_on(run(spanwise, &settings))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let is_good = runtime.block_on(run(spanwise, &settings))?;
     std::process::exit(i32::from(!is_good));
 }
 

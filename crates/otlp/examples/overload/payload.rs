@@ -8,18 +8,18 @@ use spanwise_otlp::{Limits, RequestBuilder, decode};
 
 /// Requests that are encoded.
 const N_REQUESTS: u64 = 64;
-pub const TRACES: u64 = 32;
+pub(crate) const TRACES: u64 = 32;
 const SPANS: u64 = 16;
 /// Spans of one request.
-pub const N_SPANS: u64 = TRACES * SPANS;
+pub(crate) const N_SPANS: u64 = TRACES * SPANS;
 /// One trace in so many is anomalous: a span of it takes thirty times as long.
 const ANOMALY_EVERY: u32 = 100;
 
 /// Encoded requests, and where their trace ids stand.
-pub struct Payload(Vec<(Bytes, Vec<u32>, u64)>);
+pub(crate) struct Payload(Vec<(Bytes, Vec<u32>, u64)>);
 
 impl Payload {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let encoded = (0..N_REQUESTS).map(|number| {
             let mut builder = RequestBuilder::new();
             let traces = number * TRACES..(number + 1) * TRACES;
@@ -35,7 +35,7 @@ impl Payload {
     }
 
     /// Request `number`, and how many of its traces are anomalous.
-    pub fn request(&self, number: u32) -> (Bytes, u64) {
+    pub(crate) fn request(&self, number: u32) -> (Bytes, u64) {
         let (request, places, n_anomalous) = &self.0[number as usize % self.0.len()];
         let mut bytes = request.to_vec();
         for &at in places {
@@ -46,12 +46,12 @@ impl Payload {
 }
 
 /// In which request a trace was sent.
-pub fn request_of(id: TraceId) -> u32 {
+pub(crate) fn request_of(id: TraceId) -> u32 {
     let [a, b, c, d, ..] = id.0;
     u32::from_be_bytes([a, b, c, d])
 }
 
-pub fn is_anomalous(id: TraceId) -> bool {
+pub(crate) fn is_anomalous(id: TraceId) -> bool {
     let [.., a, b, c, d] = id.0;
     is_anomalous_number(u32::from_be_bytes([a, b, c, d]))
 }

@@ -1,14 +1,15 @@
 //! The server under load, its neighbours, and where it sends what it keeps.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use spanwise_model::{Batch, TraceId};
 use spanwise_otlp::admission::{Admission, Charge};
 use spanwise_otlp::receiver::{self, Ingest, Intake, Overloaded, ReceiverEvent, RequestMeta, grpc};
@@ -23,22 +24,23 @@ use super::payload::{is_anomalous, request_of};
 const CORE: &str = "0";
 
 /// `spanwise serve`, pinned, with its files.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub grpc: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     http: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
 /// What the server has counted.
-pub struct Counts {
-    pub n_accepted_spans: u64,
-    pub n_judged_spans: u64,
-    pub n_overloaded: u64,
+#[expect(clippy::struct_field_names, reason = "counts are named n_ everywhere")]
+pub(crate) struct Counts {
+    pub(crate) n_accepted_spans: u64,
+    pub(crate) n_judged_spans: u64,
+    pub(crate) n_overloaded: u64,
 }
 
 impl Server {
-    pub fn start(
+    pub(crate) fn start(
         path: &str,
         sink: SocketAddr,
         limit_mib: u64,
@@ -73,7 +75,7 @@ impl Server {
     }
 
     /// From its metrics.
-    pub async fn counts(&self) -> Result<Counts, Error> {
+    pub(crate) async fn counts(&self) -> Result<Counts, Error> {
         let mut stream = TcpStream::connect(self.http).await?;
         let request =
             format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http);
@@ -94,13 +96,13 @@ impl Server {
     }
 
     /// Peak resident memory.
-    pub fn peak_kib(&self) -> Result<u64, Error> {
+    pub(crate) fn peak_kib(&self) -> Result<u64, Error> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse()?)
     }
 
-    pub fn stop(&mut self) -> Result<(), Error> {
+    pub(crate) fn stop(&mut self) -> Result<(), Error> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -114,12 +116,12 @@ impl Drop for Server {
     }
 }
 
-/// Processes that do nothing but run, on the server's core. Each in a session of its own: the
-/// kernel shares a core among sessions first.
-pub struct Neighbours(Vec<Child>);
+/// Processes that do nothing but run, on the server's core. Each in a group of its own (setsid): the
+/// kernel shares a core among groups first.
+pub(crate) struct Neighbours(Vec<Child>);
 
 impl Neighbours {
-    pub fn start(n: u64) -> Result<Self, Error> {
+    pub(crate) fn start(n: u64) -> Result<Self, Error> {
         let one = || {
             Command::new("setsid")
                 .args(["taskset", "-c", CORE, "sh", "-c", "while :; do :; done"])
@@ -139,8 +141,8 @@ impl Drop for Neighbours {
 }
 
 /// A receiver in this process that remembers which traces came.
-pub struct Sink {
-    pub addr: SocketAddr,
+pub(crate) struct Sink {
+    pub(crate) addr: SocketAddr,
     ids: Arc<Ids>,
     /// Ends it when dropped.
     _shutdown: ShutdownHandle,
@@ -148,13 +150,13 @@ pub struct Sink {
 }
 
 /// Kept traces of some requests.
-pub struct Kept {
-    pub n_anomalous: u64,
-    pub n_ordinary: u64,
+pub(crate) struct Kept {
+    pub(crate) n_anomalous: u64,
+    pub(crate) n_ordinary: u64,
 }
 
 #[derive(Default)]
-struct Ids(Mutex<HashSet<TraceId>>);
+struct Ids(Mutex<BTreeSet<TraceId>>);
 
 impl Ingest for Ids {
     fn submit(
@@ -163,7 +165,7 @@ impl Ingest for Ids {
         _: RequestMeta,
         charge: Charge,
     ) -> BoxFuture<'_, Result<(), Overloaded>> {
-        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = self.0.lock();
         ids.extend(batch.spans.iter().map(|head| head.trace_id));
         drop(charge);
         std::future::ready(Ok(())).boxed()
@@ -186,7 +188,7 @@ impl Spawn for Tokio {
 }
 
 impl Sink {
-    pub async fn start() -> Result<Self, Error> {
+    pub(crate) async fn start() -> Result<Self, Error> {
         let ids = Arc::<Ids>::default();
         let admission = Admission::new(128 << 20, 32 << 20);
         let ingest = Arc::clone(&ids) as Arc<dyn Ingest>;
@@ -202,10 +204,11 @@ impl Sink {
     }
 
     /// Traces of these requests that came.
-    pub fn kept(&self, requests: Range<u32>) -> Kept {
-        let ids = self.ids.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn kept(&self, requests: Range<u32>) -> Kept {
+        let ids = self.ids.0.lock();
         let mine = ids.iter().filter(|id| requests.contains(&request_of(**id)));
-        let (anomalous, ordinary): (Vec<_>, Vec<_>) = mine.partition(|id| is_anomalous(**id));
+        let (anomalous, ordinary): (Vec<&TraceId>, Vec<&TraceId>) =
+            mine.partition(|id| is_anomalous(**id));
         Kept { n_anomalous: anomalous.len() as u64, n_ordinary: ordinary.len() as u64 }
     }
 }
