@@ -51,11 +51,11 @@ pub(super) fn stage(metrics: &TraceMetrics, stage: &Stage, now: Timestamp) {
 
 /// Shows what memory has left to the log.
 pub(super) fn stored(metrics: &TraceMetrics, core: &Core) {
-    raise(&metrics.lightened, core.assembler().stats().n_lightened);
+    follow(&metrics.lightened, core.assembler().stats().n_lightened);
     let counters = core.counters();
     for (outcome, total) in [("read", counters.n_read_back), ("unreadable", counters.n_unreadable)]
     {
-        raise(&metrics.read_back.get_or_create(&OutcomeLabel { outcome }), total);
+        follow(&metrics.read_back.get_or_create(&OutcomeLabel { outcome }), total);
     }
 }
 
