@@ -111,6 +111,30 @@ impl Statistics {
         }));
     }
 
+    /// Adds what others have counted of a site, which has another number there: the sum has counted what
+    /// both have.
+    pub fn absorb(&mut self, (other, theirs): (&Self, CallSiteId), site: CallSiteId) {
+        self.started = match (self.started, other.started) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        let Some(Some(ring)) = other.sites.get(theirs.idx()) else { return };
+        let idx = site.idx();
+        if idx >= self.sites.len() {
+            self.sites.resize(idx + 1, None);
+        }
+        let sum = self.sites[idx].get_or_insert_default();
+        for slice in &ring.slices {
+            let ours = &mut sum.slices[(slice.number % SLICES as u64) as usize];
+            if slice.number > ours.number {
+                ours.restart(slice.number);
+            }
+            if slice.number == ours.number {
+                ours.merge(slice);
+            }
+        }
+    }
+
     /// Frees the sketches of call sites that sent nothing for a whole ring. Call it about once a
     /// second; it works once per slice.
     pub fn tick(&mut self, now: Timestamp) {

@@ -11,6 +11,7 @@ pub mod tail_sampling;
 pub mod yaml;
 
 pub use built::{
-    Config, Destination, Forward, ForwardProtocol, Listen, Otlp, Sent, TraceMode, Traces,
+    Config, Destination, Forward, ForwardProtocol, Listen, Otlp, SHARDS_MAX, Sent, TraceMode,
+    Traces,
 };
 pub use load::{Loaded, load, read};

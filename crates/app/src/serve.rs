@@ -5,7 +5,9 @@ mod backends;
 mod destinations;
 mod outlets;
 mod parts;
+mod picture;
 mod sampling;
+mod saved;
 mod spawn;
 mod state;
 

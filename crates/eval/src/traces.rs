@@ -13,7 +13,7 @@ mod truth;
 use rustc_hash::FxHashMap;
 use spanwise_model::{Timestamp, TraceId};
 use spanwise_sampler::trace::{
-    Algorithm, Bound as LedgerBound, Budget, Config, Ledger, Settled, Subject, Ticket,
+    Algorithm, Bound as LedgerBound, Budget, Config, Ledger, Lesson, Settled, Subject, Ticket,
     TraceSampler, Verdict, Waiting,
 };
 
@@ -30,6 +30,8 @@ pub use truth::{Truth, of as truths};
 
 /// Traces handed to all samplers in one go, so that the clock is not read for each.
 const N_PER_GO: usize = 64;
+/// Shards tell each other what they have learned this often, in event time: as in the product.
+const TELL_EVERY_NS: u64 = 1_000_000_000;
 
 /// Which anomalous traces are left out, so that they are rarer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ struct Contender {
     shards: Vec<TraceSampler>,
     /// Traces that wait, by shard and ticket.
     held: FxHashMap<(u32, Ticket), (u32, Timestamp)>,
+    /// When shards tell each other next.
+    tell_next: Timestamp,
     settled: Vec<Settled>,
     tally: Tally,
     elapsed_ns: u64,
@@ -130,7 +134,7 @@ pub fn run(stream: &Stream, question: &Question, meter: &Meter<'_>) -> Result<Ve
         n_before += go.len() as u64;
         let (learned, rest) = go.split_at(n_learned);
         for contender in &mut contenders {
-            contender.learn(learned);
+            contender.learn(learned, meter);
             contender.judge(rest, &truths, meter);
         }
         judged.extend(rest.iter().map(|replayed| (truths[replayed.number as usize], replayed.now)));
@@ -166,16 +170,35 @@ impl Contender {
             budget,
             shards: (0..question.n_shards).map(shard).collect::<Result<_, _>>()?,
             held: FxHashMap::default(),
+            tell_next: Timestamp::default(),
             settled: Vec::new(),
             tally: Tally::default(),
             elapsed_ns: 0,
         })
     }
 
-    fn learn(&mut self, go: &[Replayed]) {
+    fn learn(&mut self, go: &[Replayed], meter: &Meter<'_>) {
         for replayed in go {
+            self.tell(replayed.now, meter);
             self.shards[replayed.shard as usize].learn(&subject(replayed), replayed.now);
         }
+    }
+
+    /// Has the shards tell each other what they have learned, when that is due. Once a second whatever
+    /// the traffic, it is no cost of a trace: what it took, to be left out.
+    fn tell(&mut self, now: Timestamp, meter: &Meter<'_>) -> u64 {
+        if self.shards.len() < 2 || now < self.tell_next {
+            return 0;
+        }
+        let begin = (meter.clock_ns)();
+        self.tell_next = now.plus_ns(TELL_EVERY_NS);
+        let lessons: Vec<Lesson> = self.shards.iter_mut().map(TraceSampler::lesson).collect();
+        for (idx, shard) in self.shards.iter_mut().enumerate() {
+            for (_, lesson) in lessons.iter().enumerate().filter(|(other, _)| *other != idx) {
+                shard.hear(lesson, now);
+            }
+        }
+        (meter.clock_ns)().saturating_sub(begin)
     }
 
     fn judge(&mut self, go: &[Replayed], truths: &[Truth], meter: &Meter<'_>) {
@@ -183,13 +206,15 @@ impl Contender {
         let mut verdicts = Vec::with_capacity(go.len());
         let mut ends = Vec::with_capacity(go.len());
         self.settled.clear();
+        let mut told_ns = 0;
         for replayed in go {
+            told_ns += self.tell(replayed.now, meter);
             let shard = &mut self.shards[replayed.shard as usize];
             let verdict = shard.judge(&subject(replayed), replayed.now, &mut self.settled);
             verdicts.push(verdict);
             ends.push(self.settled.len());
         }
-        self.elapsed_ns += (meter.clock_ns)().saturating_sub(begin);
+        self.elapsed_ns += (meter.clock_ns)().saturating_sub(begin + told_ns);
         let settled = std::mem::take(&mut self.settled);
         let mut n_settled = 0;
         for ((replayed, verdict), end) in go.iter().zip(verdicts).zip(ends) {
@@ -232,5 +257,7 @@ impl Contender {
 }
 
 fn subject(replayed: &Replayed) -> Subject<'_> {
-    Subject { trace: &replayed.trace, scores: &replayed.scores, randomness: None, tenant: 0 }
+    let Replayed { trace, scores, .. } = replayed;
+    // All shards number call sites alike here.
+    Subject { trace, scores, randomness: None, tenant: 0, sites: None }
 }

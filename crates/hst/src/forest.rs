@@ -136,6 +136,33 @@ impl Forest {
         Ok(true)
     }
 
+    /// [`Forest::masses`], then [`Forest::learn`], in one walk. `false`, and `out` untouched, until the
+    /// first flip; the record is learned in any case.
+    ///
+    /// # Panics
+    /// If `out` has another length than there are trees.
+    pub fn masses_then_learn<F: Features + ?Sized>(
+        &mut self,
+        x: &F,
+        out: &mut [f64],
+    ) -> Result<bool, Error> {
+        check_record(x, self.limits.len())?;
+        assert_eq!(out.len(), self.config.n_trees, "one place per tree");
+        if self.splits.is_empty() {
+            let drawn = build::river(&self.config, &self.limits, x)?;
+            self.plant(&drawn);
+        }
+        let is_known = self.n_reference > 0;
+        let (layout, latest, table) = (self.config.layout(), &mut self.latest, &self.table);
+        walk::learn(layout, &self.splits, latest, x, |tree, place| {
+            if is_known {
+                out[tree] = table[place] as f64;
+            }
+        });
+        self.count();
+        Ok(is_known)
+    }
+
     /// Counts a record in every node on its path; flips when the window is full.
     pub fn learn<F: Features + ?Sized>(&mut self, x: &F) -> Result<(), Error> {
         check_record(x, self.limits.len())?;
@@ -143,12 +170,16 @@ impl Forest {
             let drawn = build::river(&self.config, &self.limits, x)?;
             self.plant(&drawn);
         }
-        walk::learn(self.config.layout(), &self.splits, &mut self.latest, x);
+        walk::learn(self.config.layout(), &self.splits, &mut self.latest, x, |_, _| ());
+        self.count();
+        Ok(())
+    }
+
+    fn count(&mut self) {
         self.n_latest += 1;
         if self.n_latest >= self.config.window {
             self.flip();
         }
-        Ok(())
     }
 
     /// Makes the latest masses the reference before the window is full; without any latest mass

@@ -31,6 +31,8 @@ pub(crate) struct Crowd {
     pub(crate) began_ns: u64,
     pub(crate) current: Bucket,
     pub(crate) previous: Bucket,
+    /// What other shards have not been told of.
+    news: Bucket,
 }
 
 impl Crowd {
@@ -55,6 +57,20 @@ impl Crowd {
         self.advance(now);
         self.current.n_spans = self.current.n_spans.saturating_add(1);
         self.current.n_slow = self.current.n_slow.saturating_add(u32::from(is_slow));
+        self.news.n_spans = self.news.n_spans.saturating_add(1);
+        self.news.n_slow = self.news.n_slow.saturating_add(u32::from(is_slow));
+    }
+
+    /// Takes what was counted since the last call.
+    pub(crate) fn news(&mut self) -> Bucket {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Counts the spans of another shard.
+    pub(crate) fn hear(&mut self, news: Bucket, now: Timestamp) {
+        self.advance(now);
+        self.current.n_spans = self.current.n_spans.saturating_add(news.n_spans);
+        self.current.n_slow = self.current.n_slow.saturating_add(news.n_slow);
     }
 
     #[inline]

@@ -62,7 +62,12 @@ pub(crate) struct Cell {
     pub(crate) trusted: Stored,
     pub(crate) adaptive: Stored,
     pub(crate) live: u16,
+    /// Spans that other shards have not been told of; nobody asks where there are none.
+    pub(crate) news: u16,
 }
+
+/// Spans by bin that other shards have not been told of.
+pub(crate) type LatencyNews = Vec<(u16, u16)>;
 
 /// What a flip did, for the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +98,8 @@ pub(crate) struct Latency {
     pub(crate) slots: Slots,
     /// Flips until the trusted reference starts over because of a deployment; 0 = none is expected.
     renew_in: u32,
+    /// Whether some cell has news.
+    has_news: bool,
 }
 
 impl Latency {
@@ -113,6 +120,7 @@ impl Latency {
             n_rebaselined: 0,
             slots: Slots::default(),
             renew_in: 0,
+            has_news: false,
         }
     }
 
@@ -130,14 +138,44 @@ impl Latency {
     /// Counts a span. Whether the window is full now: then [`Latency::flip`] must follow.
     #[inline]
     pub(crate) fn learn(&mut self, bin: usize, now: Timestamp) -> bool {
-        let live = &mut self.cells[bin].live;
-        *live = live.saturating_add(1);
+        let cell = &mut self.cells[bin];
+        cell.live = cell.live.saturating_add(1);
+        cell.news = cell.news.saturating_add(1);
+        self.has_news = true;
         if self.n_live == 0 {
             self.opened = now;
         }
         self.n_live += 1;
+        self.is_full(now)
+    }
+
+    /// Whether the window is full, or old enough and not empty: then [`Latency::flip`] must follow.
+    #[inline]
+    pub(crate) fn is_full(&self, now: Timestamp) -> bool {
         self.n_live >= self.window
             || (self.n_live >= WINDOW_FIRST && now.since(self.opened) >= WINDOW_AGE_NS)
+    }
+
+    /// Takes the spans learned since the last call.
+    pub(crate) fn news(&mut self) -> LatencyNews {
+        if !std::mem::take(&mut self.has_news) {
+            return LatencyNews::new();
+        }
+        let cells = (0_u16..).zip(self.cells.iter_mut()).filter(|(_, cell)| cell.news > 0);
+        cells.map(|(bin, cell)| (bin, std::mem::take(&mut cell.news))).collect()
+    }
+
+    /// Counts the spans of another shard into the window; see [`Latency::is_full`].
+    pub(crate) fn hear(&mut self, news: &LatencyNews, now: Timestamp) {
+        if self.n_live == 0 {
+            self.opened = now;
+        }
+        for &(bin, count) in news {
+            let live = &mut self.cells[usize::from(bin)].live;
+            let added = count.min(u16::MAX - *live);
+            *live += added;
+            self.n_live = (self.n_live + u32::from(added)).min(N_LIVE_MAX);
+        }
     }
 
     /// Turns the window into references and starts the next one. `taught` becomes what the trusted

@@ -28,5 +28,5 @@ pub use error::Error;
 pub use evidence::{ArrivalScores, CloseScores};
 pub use scale::{CallEncoder, LiteralEncoder};
 pub use site::{LatencyView, SiteState, SiteView};
-pub use span_sampler::SpanSampler;
+pub use span_sampler::{Lesson, SpanSampler};
 pub use stats::Stats;

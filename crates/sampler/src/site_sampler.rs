@@ -1,5 +1,6 @@
 //! The default profile: a model per call site, evidence, tails and a budget.
 
+mod share;
 mod store;
 
 use spanwise_hst::{Grid, Skeleton};
@@ -19,6 +20,7 @@ use crate::site::{Site, bin_ns};
 use crate::stats::Stats;
 use crate::tail::{Tail, Tails};
 use crate::versions::Versions;
+pub(crate) use share::SiteLesson;
 use store::pools_of;
 
 /// Cap quantile of a call site.
@@ -289,11 +291,16 @@ impl SiteSampler {
         site.last_seen = now;
         site.n_spans += 1;
         if site.dur.learn(bin, now) {
-            self.stats.n_warm += u64::from(site.dur.is_cold());
-            let flipped = site.dur.flip(now, &mut self.builder, policy, &mut self.taught);
-            self.stats.flipped(flipped);
-            self.teach_pools(id, flipped, now, |pools| &mut pools.dur);
+            self.flip_duration(id, policy, now);
         }
+    }
+
+    fn flip_duration(&mut self, id: CallSiteId, policy: Policy, now: Timestamp) {
+        let Some(site) = self.sites[id.idx()].as_mut() else { return };
+        self.stats.n_warm += u64::from(site.dur.is_cold());
+        let flipped = site.dur.flip(now, &mut self.builder, policy, &mut self.taught);
+        self.stats.flipped(flipped);
+        self.teach_pools(id, flipped, now, |pools| &mut pools.dur);
     }
 
     fn learn_self_time(&mut self, id: CallSiteId, bin: usize, now: Timestamp) {
@@ -301,10 +308,15 @@ impl SiteSampler {
         let Some(site) = self.sites[id.idx()].as_mut() else { return };
         site.crowd.count(!site.own.is_cold() && bin > site.own.trusted.p99.into(), now);
         if site.own.learn(bin, now) {
-            let flipped = site.own.flip(now, &mut self.builder, policy, &mut self.taught);
-            self.stats.flipped(flipped);
-            self.teach_pools(id, flipped, now, |pools| &mut pools.own);
+            self.flip_self_time(id, policy, now);
         }
+    }
+
+    fn flip_self_time(&mut self, id: CallSiteId, policy: Policy, now: Timestamp) {
+        let Some(site) = self.sites[id.idx()].as_mut() else { return };
+        let flipped = site.own.flip(now, &mut self.builder, policy, &mut self.taught);
+        self.stats.flipped(flipped);
+        self.teach_pools(id, flipped, now, |pools| &mut pools.own);
     }
 
     /// Hands what a site was taught on to its service and to all. An overflow site stands for

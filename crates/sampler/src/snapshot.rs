@@ -5,8 +5,8 @@
 //! read and checked before anything is replaced. Damaged or hostile bytes cost at most the models
 //! the settings allow.
 
-mod code;
-mod models;
+pub(crate) mod code;
+pub(crate) mod models;
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use crate::evidence::{ArrivalScores, CloseScores};
 use crate::inner::Inner;
 use crate::scale::ScaleSampler;
 use crate::site::SiteView;
-use crate::site_sampler::SiteSampler;
+use crate::site_sampler::{SiteLesson, SiteSampler};
 use crate::snapshot;
 use crate::stats::Stats;
 
@@ -24,6 +24,10 @@ pub struct SpanSampler {
     pub(crate) inner: Inner,
     kept: Vec<(u32, KeepReason)>,
 }
+
+/// What a sampler has seen since it last told others: see [`SpanSampler::lesson`].
+#[derive(Clone, Debug, Default)]
+pub struct Lesson(SiteLesson);
 
 impl SpanSampler {
     /// A sampler that knows nothing yet.
@@ -175,6 +179,24 @@ impl SpanSampler {
         now: Timestamp,
     ) -> Result<(), Error> {
         snapshot::merge(&mut self.inner, bytes, sites, now)
+    }
+
+    /// Takes what this shard has seen since the last call, for the other shards of the process; about
+    /// once a second. Empty in the `scale` profile, whose shards learn alone.
+    pub fn lesson(&mut self, sites: &CallSites) -> Lesson {
+        match &mut self.inner {
+            Inner::Sites(sampler) => Lesson(sampler.lesson(sites)),
+            Inner::Scale(_) => Lesson::default(),
+        }
+    }
+
+    /// Learns what other shards with the same settings have seen: counts of spans and of scores add,
+    /// exactly, and a window is full when all shards together have filled it. Budgets stay apart.
+    pub fn hear(&mut self, lessons: &[&Lesson], sites: &mut CallSites, now: Timestamp) {
+        if let Inner::Sites(sampler) = &mut self.inner {
+            let lessons: Vec<&SiteLesson> = lessons.iter().map(|lesson| &lesson.0).collect();
+            sampler.hear(&lessons, sites, now);
+        }
     }
 
     /// Counters and gauges.

@@ -45,7 +45,14 @@ pub(crate) struct Tails {
     until_rebuild: u64,
     /// Tails handed out in this generation, in equal steps of probability.
     handed_out: [u64; N_CALIBRATION],
+    /// What `current` held when others were last told of it, or told us; and what a generation left
+    /// behind untold.
+    told: Box<[u64; N_BUCKETS]>,
+    untold: Box<[u64; N_BUCKETS]>,
 }
+
+/// Scores that others have not been told of yet, as (bucket, count).
+pub(crate) type TailNews = Vec<(u16, u64)>;
 
 impl Tails {
     pub(crate) fn new() -> Self {
@@ -58,6 +65,37 @@ impl Tails {
             opened: Timestamp::default(),
             until_rebuild: 1,
             handed_out: [0; N_CALIBRATION],
+            told: Box::new([0; N_BUCKETS]),
+            untold: Box::new([0; N_BUCKETS]),
+        }
+    }
+
+    /// Takes the scores since the last call.
+    pub(crate) fn news(&mut self) -> TailNews {
+        let mut news = TailNews::new();
+        for bucket in 0..N_BUCKETS {
+            let count = self.current[bucket] - self.told[bucket] + self.untold[bucket];
+            if count > 0 {
+                news.push((bucket as u16, count));
+            }
+        }
+        self.told.copy_from_slice(&*self.current);
+        self.untold.fill(0);
+        news
+    }
+
+    /// Adds scores of others to the recent ones: exactly as if they had been judged here.
+    pub(crate) fn hear(&mut self, news: &TailNews, now: Timestamp) {
+        let mut n_heard = 0;
+        for &(bucket, count) in news {
+            self.current[usize::from(bucket)] += count;
+            self.told[usize::from(bucket)] += count;
+            n_heard += count;
+        }
+        self.n_current += n_heard;
+        self.until_rebuild = self.until_rebuild.saturating_sub(n_heard);
+        if self.until_rebuild == 0 {
+            self.rebuild(now);
         }
     }
 
@@ -125,6 +163,10 @@ impl Tails {
         }
         let is_old = now.since(self.opened) >= GENERATION_NS;
         if is_old && self.n_current >= GENERATION_SPANS {
+            for (bucket, count) in self.current.iter().enumerate() {
+                self.untold[bucket] += count - self.told[bucket];
+            }
+            self.told.fill(0);
             std::mem::swap(&mut self.current, &mut self.previous);
             self.current.fill(0);
             self.n_previous = std::mem::take(&mut self.n_current);
@@ -170,6 +212,9 @@ impl Tails {
         if tails.n_current + tails.n_previous > 0 {
             tails.rebuild(now);
         }
+        // What is restored is no news.
+        tails.told.copy_from_slice(&*tails.current);
+        tails.untold.fill(0);
         tails
     }
 }
@@ -240,6 +285,33 @@ mod tests {
             }
         }
         assert!(tails.tail(20.0) > 0.999);
+    }
+
+    #[test]
+    fn what_others_judged_counts_as_if_it_had_been_judged_here() {
+        let now = Timestamp::from_secs(1);
+        let (mut whole, mut one, mut other) = (Tails::new(), Tails::new(), Tails::new());
+        for i in 0..100_000_u32 {
+            let bits = ((i * 7919) % 1000) as f32 / 100.0;
+            let at = now.plus_ns(u64::from(i) * 50_000_000);
+            whole.judge(bits, 0.5, at);
+            if i % 3 == 0 { &mut one } else { &mut other }.judge(bits, 0.5, at);
+            if i % 500 == 0 {
+                let (news, more) = (one.news(), other.news());
+                one.hear(&more, at);
+                other.hear(&news, at);
+            }
+        }
+        let (news, more) = (one.news(), other.news());
+        one.hear(&more, now);
+        other.hear(&news, now);
+        assert!(one.news().is_empty() && other.news().is_empty());
+        let all = |tails: &Tails| -> u64 { tails.counts().map(|(_, a, b)| a + b).sum() };
+        assert_eq!((all(&one), all(&other)), (all(&whole), all(&whole)));
+        for bits in [1.0, 5.0, 9.0, 9.9] {
+            assert!((one.tail(bits) - whole.tail(bits)).abs() < 0.01);
+            assert!((other.tail(bits) - whole.tail(bits)).abs() < 0.01);
+        }
     }
 
     #[test]

@@ -124,3 +124,31 @@ fn sketches_stop_growing_at_the_memory_limit() {
     assert!(stats.n_clipped > 0);
     assert!(statistics.site(CallSiteId(29_999), at(0)).unwrap().p99_ns > 0);
 }
+
+/// Scenario: two count half of the spans of a site each, under other numbers; one started later and
+/// one has been idle for a while.
+/// Guarantees: what both have is what one would have counted.
+#[test]
+fn sums_are_what_one_would_have_counted() {
+    let (mut whole, mut one, mut other) =
+        (Statistics::default(), Statistics::default(), Statistics::default());
+    for sec in 0..100 {
+        for i in 0..10 {
+            let (duration_ns, here) = ((10 + i * sec % 97) * MS, at(sec));
+            whole.observe(&head(4, duration_ns), here);
+            let is_idle = (60..80).contains(&sec);
+            let (part, site) = if i % 2 == 0 && !is_idle { (&mut one, 0) } else { (&mut other, 7) };
+            part.observe(&head(site, duration_ns), here);
+        }
+    }
+    let parts = [(&one, CallSiteId(0)), (&other, CallSiteId(7))];
+    for parts in [parts, [parts[1], parts[0]]] {
+        let mut sum = Statistics::default();
+        for part in parts {
+            sum.absorb(part, CallSiteId(4));
+        }
+        assert_eq!(sum.site(CallSiteId(4), at(99)), whole.site(CallSiteId(4), at(99)));
+        sum.absorb((&one, CallSiteId(5)), CallSiteId(1));
+        assert_eq!(sum.site(CallSiteId(1), at(99)), None);
+    }
+}

@@ -10,15 +10,17 @@ use spanwise_analyzer::units::SizeBytes;
 use spanwise_model::{Problem, Severity};
 use spanwise_wal::Durability;
 
-use super::raw::{RawConfig, RawListen, RawScaler};
+use super::raw::{RawConfig, RawListen, RawScaler, RawShards};
 
 mod forward;
 mod listen;
 mod memory;
 mod sampler;
+mod shards;
 mod targets;
 mod traces;
 
+pub use self::shards::N_MAX as SHARDS_MAX;
 pub use forward::{Destination, Forward, ForwardProtocol, Otlp, Sent};
 pub use targets::{Backend, Backends, known_targets};
 pub use traces::{TraceMode, Traces};
@@ -60,6 +62,8 @@ pub struct Config {
     pub traces: Option<Traces>,
     /// When a request is acknowledged, with a data directory and a trace sampler.
     pub ack_on: Durability,
+    /// Threads that share the spans.
+    pub shards: u32,
 }
 
 /// Addresses to listen on.
@@ -100,6 +104,7 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
     let forward = forward::forward(&raw.forward, listen.as_ref(), memory_limit, &mut problems);
     let traces = traces::build(&raw.sampler, &mut problems);
     let ack_on = ack_on(raw, &mut problems);
+    let shards = shards::shards(raw, &mut problems);
     if raw.sampler.traces.is_none() {
         forward::check_spans_only(&forward, &mut problems);
     }
@@ -131,6 +136,7 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
             forward,
             traces: traces?,
             ack_on: ack_on?,
+            shards: shards?,
         })
     })();
     (config, problems.0)
@@ -141,6 +147,7 @@ impl Config {
     pub fn to_raw(&self, written: &RawConfig) -> RawConfig {
         let mut raw = written.clone();
         raw.version = Some(1);
+        raw.shards = Some(RawShards::Number(self.shards.into()));
         raw.memory_limit = Some(SizeBytes(self.memory_limit).to_string());
         raw.listen = RawListen {
             otlp_grpc: Some(self.listen.otlp_grpc.to_string()),

@@ -24,6 +24,9 @@ pub struct RawConfig {
     /// When a request is acknowledged, with `data_dir` and `sampler.traces`: `fsync` (the default)
     /// when its spans are on disk, `write` when the system has them, `memory` when they are queued.
     pub ack_on: Option<String>,
+    /// Threads that share the spans, by trace: a number from 1 to 64, or `auto` for half of the
+    /// processors. Default 1. The receivers' threads come on top.
+    pub shards: Option<RawShards>,
     /// Addresses to listen on.
     pub listen: RawListen,
     /// Which spans are kept.
@@ -35,6 +38,16 @@ pub struct RawConfig {
     /// Tests of the rules, for `spanwise rules test`; nothing else reads them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<TestCase>,
+}
+
+/// A number of shards, or a word.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum RawShards {
+    /// So many.
+    Number(u64),
+    /// `auto`.
+    Word(String),
 }
 
 /// Listeners.

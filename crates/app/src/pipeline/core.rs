@@ -126,6 +126,13 @@ pub struct Example {
     pub span_idx: u32,
 }
 
+/// What a core has learned since it last told the other shards.
+#[derive(Clone, Debug, Default)]
+pub struct Lesson {
+    spans: spanwise_sampler::Lesson,
+    traces: Option<traces::Lesson>,
+}
+
 /// The stages, and the dictionary they share.
 #[derive(Debug)]
 pub struct Core {
@@ -325,6 +332,27 @@ impl Core {
         Ok(())
     }
 
+    /// Takes what was learned since the last call, for the other shards.
+    pub fn lesson(&mut self) -> Lesson {
+        Lesson {
+            spans: self.sampler.lesson(&self.sites),
+            traces: self.traces.as_mut().map(|traces| traces.lesson()),
+        }
+    }
+
+    /// Learns what other shards have learned.
+    pub fn hear(&mut self, lessons: &[Arc<Lesson>], now: Timestamp) {
+        let spans: Vec<&spanwise_sampler::Lesson> =
+            lessons.iter().map(|lesson| &lesson.spans).collect();
+        self.sampler.hear(&spans, &mut self.sites, now);
+        self.describe();
+        if let Some(traces) = &mut self.traces {
+            for lesson in lessons.iter().filter_map(|lesson| lesson.traces.as_ref()) {
+                traces.hear(lesson, now);
+            }
+        }
+    }
+
     /// Lets sampled spans go that have been handed on, so that their batches' memory is used again.
     pub fn recycle(&mut self, sampled: &mut Vec<SampledSpan>) {
         for span in sampled.drain(..) {
@@ -370,6 +398,11 @@ impl Core {
     /// Tables to decode into: those of batches of which no span is open or kept any more.
     pub fn spares(&self) -> &Arc<Spares> {
         &self.spares
+    }
+
+    /// Puts its tables where others do.
+    pub fn share_spares(&mut self, spares: &Arc<Spares>) {
+        self.spares = Arc::clone(spares);
     }
 
     /// The dictionary of call sites.
@@ -467,7 +500,8 @@ impl Core {
             if let Some(traces) = &mut self.traces {
                 let is_anomalous =
                     !self.kept.is_empty() || trace.spans.iter().any(|span| span.kept_early);
-                traces.closed(&trace, self.sampler.closed_scores(), is_anomalous, now);
+                let scores = self.sampler.closed_scores();
+                traces.closed(&trace, scores, is_anomalous, &self.sites, now);
             }
             let ctx = Context { sites: &self.sites, attributes: &WireAttributes, now };
             let mut kept = self.kept.iter().peekable();
@@ -516,6 +550,9 @@ impl Core {
         self.sites.expire(now, SITE_IDLE_NS, &mut retired);
         for site in retired {
             self.sampler.forget(site);
+            if let Some(traces) = &mut self.traces {
+                traces.forget(site);
+            }
             for (_, predicates) in &mut self.rules {
                 predicates.forget(site);
             }
@@ -533,6 +570,18 @@ impl Counters {
     fn note(&mut self, filled: Filled) {
         self.n_read_back += filled.n_read;
         self.n_unreadable += filled.n_unread;
+    }
+
+    /// Adds what another shard has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.n_batches += other.n_batches;
+        self.n_spans += other.n_spans;
+        self.n_invalid_time += other.n_invalid_time;
+        self.n_traces += other.n_traces;
+        self.n_kept_early += other.n_kept_early;
+        self.n_kept_late += other.n_kept_late;
+        self.n_read_back += other.n_read_back;
+        self.n_unreadable += other.n_unreadable;
     }
 }
 

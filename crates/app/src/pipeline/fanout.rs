@@ -22,7 +22,7 @@ use crate::telemetry::metrics::{Metrics, ReasonLabel};
 const BACKLOG_MAX: usize = 16_384;
 
 /// The worker's outlets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fanout {
     /// Subscribers.
     pub hub: Arc<Hub>,

@@ -11,7 +11,7 @@ use spanwise_otlp::{KeptSpan, reframe, span_attributes};
 const SPANS_PER_REQUEST: usize = 512;
 
 /// One destination.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Forwarder {
     /// Its queue.
     pub exporter: Exporter,
@@ -20,7 +20,7 @@ pub struct Forwarder {
 }
 
 /// All destinations.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Forwarders(pub Vec<Forwarder>);
 
 impl Forwarders {

@@ -14,7 +14,7 @@ pub use rotated::Rotated;
 pub use writer::{Line, Sink, Writer, WriterHandle};
 
 /// One destination.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outlet {
     /// Its name in metrics and in the log: where it stands in the configuration, and what it is.
     pub name: String,

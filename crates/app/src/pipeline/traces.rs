@@ -15,7 +15,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use rustc_hash::FxHashMap;
 use spanwise_assembler::{Decided, Known, LateConfig, Note};
-use spanwise_model::{Batch, ClosedTrace, SpanFields as _, Timestamp, TraceId};
+use spanwise_model::{
+    Batch, CallSiteId, CallSites, ClosedTrace, SpanFields as _, Timestamp, TraceId,
+};
 use spanwise_otlp::{Limits, WireAttributes, explicit_randomness};
 use spanwise_sampler::trace::policy::{Payment, PolicySet, Ruling};
 use spanwise_sampler::trace::{
@@ -41,7 +43,22 @@ pub struct Config {
     pub recent_bytes: u64,
     /// Verdicts are listed for a log.
     pub is_logged: bool,
+    /// The accounts of all shards.
+    pub accounts: Accounts,
+    /// Shards that share the traces; bytes, and what may wait, are those of one.
+    pub n_shards: u32,
 }
+
+/// What all shards keep to together: the ledger of keeps, and one for each budget that is only counted.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    kept: Ledger,
+    shadows: Vec<Ledger>,
+}
+
+/// What a stage has learned since it last told the other shards: its sampler, and each of the shadows.
+#[derive(Clone, Debug)]
+pub struct Lesson(Vec<spanwise_sampler::trace::Lesson>);
 
 /// What has been counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,21 +122,59 @@ pub struct Stage {
     is_everything: bool,
 }
 
+impl Counters {
+    /// Adds what another shard has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.n_seen += other.n_seen;
+        self.n_kept += other.n_kept;
+        self.n_dropped += other.n_dropped;
+        self.n_kept_spans += other.n_kept_spans;
+        self.n_kept_bytes += other.n_kept_bytes;
+        self.late.add(&other.late);
+    }
+}
+
+impl Config {
+    /// Settings of the only shard.
+    pub fn alone(traces: Traces, recent_bytes: u64, is_logged: bool) -> Result<Self> {
+        let accounts = Accounts::new(&traces)?;
+        Ok(Self { traces, recent_bytes, is_logged, accounts, n_shards: 1 })
+    }
+}
+
+impl Accounts {
+    /// Accounts in which nothing stands yet.
+    pub fn new(traces: &Traces) -> Result<Self> {
+        let shadow = |budget: &Budget| Ledger::new(shadow::bound(traces.bound, *budget));
+        Ok(Self {
+            kept: Ledger::new(traces.bound)?,
+            shadows: traces.shadow.iter().map(shadow).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 impl Stage {
     /// A stage that knows nothing yet.
     pub fn new(config: Config) -> Result<Self> {
         let Traces { sampler, bound, shadow: budgets, .. } = &config.traces;
-        let ledger = Ledger::new(*bound)?;
+        let Accounts { kept: ledger, shadows } = config.accounts.clone();
+        let n_shards = config.n_shards.max(1);
         let mut sampler_config = *sampler;
+        let waiting = &mut sampler_config.waiting;
+        waiting.n_traces = waiting.n_traces.div_ceil(n_shards);
+        waiting.n_bytes /= u64::from(n_shards);
+        let shadow_config = sampler_config;
         if is_everything(*bound) {
             // Nothing waits for a budget that is always there.
             sampler_config.waiting.n_traces = 0;
         }
-        let shadow = |budget: &Budget| Shadow::new(*sampler, *bound, *budget);
+        let shadows = budgets.iter().zip(shadows);
+        let shadow =
+            |(budget, ledger): (&Budget, Ledger)| Shadow::new(shadow_config, *budget, ledger);
         Ok(Self {
-            policies: config.traces.policies.set(1)?,
+            policies: config.traces.policies.set(n_shards)?,
             sampler: TraceSampler::new(sampler_config, ledger.clone())?,
-            shadows: budgets.iter().map(shadow).collect::<Result<_>>()?,
+            shadows: shadows.map(shadow).collect::<Result<_>>()?,
             ledger,
             decided: Decided::new(LateConfig { seed: sampler.seed, ..LateConfig::default() }),
             parked: FxHashMap::default(),
@@ -158,6 +213,7 @@ impl Stage {
         trace: &ClosedTrace,
         scores: &[CloseScores],
         is_anomalous: bool,
+        sites: &CallSites,
         now: Timestamp,
     ) {
         if let Some(&ticket) = self.parked_ids.get(&trace.trace_id) {
@@ -172,7 +228,7 @@ impl Stage {
             Some(Known::Likely) if !(trace.has_root && is_anomalous) => {
                 self.follow_drop(trace, is_anomalous, now);
             }
-            Some(Known::Likely) | None => self.judge(trace, scores, now),
+            Some(Known::Likely) | None => self.judge(trace, scores, sites, now),
         }
     }
 
@@ -190,6 +246,39 @@ impl Stage {
             self.keep(KeptTrace::new(parked.trace_id, parked.spans, Why::kept(keep), now));
         }
         self.settled = settled;
+    }
+
+    /// Writes what the sampler has learned to `out`.
+    pub fn snapshot(&self, out: &mut Vec<u8>) {
+        self.sampler.snapshot(out);
+    }
+
+    /// Reads back what a sampler with the same settings has learned.
+    pub fn restore(&mut self, bytes: &[u8], now: Timestamp) -> Result<()> {
+        Ok(self.sampler.restore(bytes, now)?)
+    }
+
+    /// Takes what was learned since the last call, for the other shards.
+    pub fn lesson(&mut self) -> Lesson {
+        let shadows = self.shadows.iter_mut().map(Shadow::lesson);
+        Lesson(std::iter::once(self.sampler.lesson()).chain(shadows).collect())
+    }
+
+    /// Learns what another shard has learned.
+    pub fn hear(&mut self, lesson: &Lesson, now: Timestamp) {
+        let Some((own, shadows)) = lesson.0.split_first() else { return };
+        self.sampler.hear(own, now);
+        for (shadow, lesson) in self.shadows.iter_mut().zip(shadows) {
+            shadow.hear(lesson, now);
+        }
+    }
+
+    /// The number of a retired call site may soon name another one.
+    pub fn forget(&mut self, site: CallSiteId) {
+        self.sampler.forget(site);
+        for shadow in &mut self.shadows {
+            shadow.forget(site);
+        }
     }
 
     /// Lets time pass. Call it at least once a second, then [`Stage::settle`].
@@ -268,10 +357,17 @@ impl Stage {
         self.recent.n_bytes() + self.parked_bytes + self.decided.stats().bytes
     }
 
-    fn judge(&mut self, trace: &ClosedTrace, scores: &[CloseScores], now: Timestamp) {
+    fn judge(
+        &mut self,
+        trace: &ClosedTrace,
+        scores: &[CloseScores],
+        sites: &CallSites,
+        now: Timestamp,
+    ) {
         self.counters.n_seen += 1;
-        let tenant = self.tenant(trace);
-        let subject = Subject { trace, scores, randomness: randomness(trace), tenant };
+        let tenant = self.tenant(trace, now);
+        let (randomness, sites) = (randomness(trace), Some(sites));
+        let subject = Subject { trace, scores, randomness, tenant, sites };
         let ruling = self.rule(&subject, now);
         let verdict = self.sampler.judge_ruled(&subject, ruling, now, &mut self.settled);
         if !is_settled(&ruling) {
@@ -409,13 +505,15 @@ impl Stage {
         filled
     }
 
-    /// A number for the tenant of a trace: the hash of what its root's resource says.
-    fn tenant(&self, trace: &ClosedTrace) -> u32 {
+    /// The number of a trace's tenant, by what its root's resource says; 0 if it says nothing.
+    fn tenant(&self, trace: &ClosedTrace, now: Timestamp) -> u32 {
         let Some(attribute) = &self.config.traces.tenant else { return 0 };
         let Some(root) = trace.spans.get(root_of(trace)) else { return 0 };
         let resource_idx = root.head().resource_idx;
         let value = WireAttributes.resource_attribute(&root.batch, resource_idx, attribute);
-        value.map_or(0, kept::tenant_of)
+        let mut name = Vec::new();
+        let is_named = value.is_some_and(|value| kept::tenant_name(value, &mut name));
+        if is_named { self.ledger.tenant(&name, now) } else { 0 }
     }
 }
 

@@ -2,8 +2,9 @@
 //! on what was sampled and counted, and shows its state once a second.
 //!
 //! One thread and no lock: spans meet the stages in the order in which their requests were
-//! acknowledged. The queue in front of it is bounded in requests; the bytes in it are bounded by
-//! the receivers' door, whose charge travels with each batch.
+//! acknowledged. With several shards there are as many workers, and requests are cut into parts
+//! before they queue. Each queue is bounded in requests; the bytes in it are bounded by the
+//! receivers' door, whose charge travels with each batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::core::{Core, RulesId};
 use super::fanout::Fanout;
 use super::keeper::{Again, Door, KeeperHandle, Replay};
 use super::remote::compile_subscribed;
+use super::shards::{Part, School, Shards};
 use super::spares::Spares;
 use super::traces::{KeptTrace, Verdicted};
 use crate::clock::Clock;
@@ -46,8 +48,8 @@ const SHOW_EVERY_NS: u64 = 1_000_000_000;
 pub struct Work {
     /// The request.
     pub(super) batch: Batch,
-    /// Pays for the batch until the worker has taken it.
-    pub(super) charge: Charge,
+    /// Pays for the request until every worker has taken its part.
+    pub(super) charge: Arc<Charge>,
     /// Its number in the span log; 0 where there is none.
     pub(super) seq: u64,
 }
@@ -55,7 +57,9 @@ pub struct Work {
 /// The receivers' end of the queue.
 #[derive(Debug)]
 pub struct Queue {
-    work: mpsc::Sender<Work>,
+    shards: Shards,
+    /// By shard.
+    work: Vec<mpsc::Sender<Work>>,
     spares: Arc<Spares>,
     metrics: Metrics,
     /// The way through the span log, if there is one.
@@ -84,18 +88,33 @@ pub struct Worker {
     pub verdicts: Vec<Verdicted>,
     /// When decided traces are saved next.
     pub remember_next: Timestamp,
+    /// Where it learns from the other shards.
+    pub school: School,
 }
 
-/// Both ends of the queue in front of a core with these spares.
+/// Both ends of the queues in front of the shards, which put their tables into `spares`.
 pub fn queue(
-    spares: &Arc<Spares>,
+    shards: Shards,
+    spares: Arc<Spares>,
     metrics: Metrics,
     door: Option<Door>,
     clock: Clock,
-) -> (Arc<Queue>, mpsc::Receiver<Work>) {
-    let (work, receiver) = mpsc::channel(QUEUE_REQUESTS);
-    let spares = Arc::clone(spares);
-    (Arc::new(Queue { work, spares, metrics, door, clock }), receiver)
+) -> (Arc<Queue>, Vec<mpsc::Receiver<Work>>) {
+    let (work, receivers) = (0..shards.n()).map(|_| mpsc::channel(QUEUE_REQUESTS)).unzip();
+    (Arc::new(Queue { shards, work, spares, metrics, door, clock }), receivers)
+}
+
+impl Queue {
+    /// A place in the queue of each of some shards.
+    async fn places(&self, shards: &[usize]) -> Result<Vec<mpsc::OwnedPermit<Work>>, Overloaded> {
+        let full = Overloaded { retry_after: RETRY_AFTER };
+        let mut places = Vec::with_capacity(shards.len());
+        for &shard in shards {
+            let place = self.work[shard].clone().reserve_owned().await;
+            places.push(place.map_err(|_| full)?);
+        }
+        Ok(places)
+    }
 }
 
 impl Ingest for Queue {
@@ -107,12 +126,19 @@ impl Ingest for Queue {
     ) -> BoxFuture<'_, Result<(), Overloaded>> {
         async move {
             let full = Overloaded { retry_after: RETRY_AFTER };
-            let place = tokio::time::timeout(QUEUE_WAIT, self.work.clone().reserve_owned()).await;
-            let place = place.ok().and_then(Result::ok).ok_or(full)?;
+            let touched = self.shards.touched(&batch);
+            let places = tokio::time::timeout(QUEUE_WAIT, self.places(&touched)).await;
+            let mut places = places.map_err(|_| full)??;
             if let Some(door) = &self.door {
+                // With a log there is one shard.
+                let place = places.pop().ok_or(full)?;
                 return door.submit(batch, charge, place).await;
             }
-            place.send(Work { batch, charge, seq: 0 });
+            let charge = Arc::new(charge);
+            let parts = self.shards.cut(batch, &touched, &self.spares);
+            for (place, Part { batch, .. }) in places.into_iter().zip(parts) {
+                place.send(Work { batch, charge: Arc::clone(&charge), seq: 0 });
+            }
             Ok(())
         }
         .boxed()
@@ -183,6 +209,7 @@ impl Worker {
                     self.hand_on_kept(&mut kept).await;
                     if now >= show_next {
                         show_next = now.plus_ns(SHOW_EVERY_NS);
+                        self.learn(now);
                         (self.show)(&self.core, now, false);
                         self.remember(now, false).await;
                     }
@@ -201,6 +228,15 @@ impl Worker {
         self.remember(now, true).await;
         if let Some((keeper, _)) = &self.keeper {
             keeper.flush().await;
+        }
+    }
+
+    /// Tells the other shards what was learned, and learns what they have.
+    fn learn(&mut self, now: Timestamp) {
+        let Self { school, core, .. } = self;
+        if school.has_others() {
+            school.tell(|| core.lesson());
+            core.hear(&school.heard(), now);
         }
     }
 

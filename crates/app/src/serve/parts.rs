@@ -12,6 +12,7 @@ use spanwise_otlp::protobuf_to_json;
 use spanwise_otlp::receiver::{self, Intake, grpc, http};
 use spanwise_otlp::sampled_spans::{Hub, HubConfig, Service};
 use spanwise_otlp::transport::{Endpoint, Shutdown};
+use spanwise_sampler::Budget;
 use spanwise_scaler::Scaler;
 use spanwise_wal::StdDisk;
 use tokio::net::TcpListener;
@@ -32,6 +33,7 @@ use crate::pipeline::keeper::{self, Door, KeeperHandle, Replay};
 use crate::pipeline::outlets::Outlet;
 use crate::pipeline::processor::{Input, Processor, QUEUE_MAX};
 use crate::pipeline::remote::{Account, Remote, compile_subscribed, rules_text};
+use crate::pipeline::shards::{School, Shards};
 use crate::pipeline::traces;
 use crate::pipeline::worker::{Worker, queue};
 
@@ -162,19 +164,21 @@ impl Parts<'_> {
         keeper_stage: usize,
         processor: Option<mpsc::Sender<Input>>,
     ) -> Result<Arc<dyn receiver::Ingest>> {
-        let mut core = Core::new(core::Config {
-            sampler: self.config.sampler,
-            assembler: self.config.assembler,
-            rules: Arc::clone(&self.config.rules),
-            traces: self.config.traces.clone().map(|traces| traces::Config {
-                traces: self.bounded(traces),
-                recent_bytes: self.config.memory_limit / 100 * RECENT_PERCENT,
-                is_logged: self.config.data_dir.is_some(),
-            }),
-        })?;
-        self.state.restore(&mut core, self.clock.now());
-        let logged = self.keeper(&mut core, &mut destinations.traces, keeper_stage)?;
-        let (door, keeper) = logged.unzip();
+        let shards = Shards::new(self.config.shards);
+        let spares = Arc::default();
+        let accounts = self.config.traces.as_ref().map(traces::Accounts::new).transpose()?;
+        let mut cores = Vec::new();
+        for _ in 0..shards.n() {
+            let mut core = self.core(accounts.as_ref())?;
+            core.share_spares(&spares);
+            self.state.restore(&mut core, self.clock.now());
+            cores.push(core);
+        }
+        let logged = match &mut cores[..] {
+            [core] => self.keeper(core, &mut destinations.traces, keeper_stage)?,
+            _ => None,
+        };
+        let (door, mut keeper) = logged.unzip();
         let fanout = Fanout {
             hub,
             records: self.state.records.clone(),
@@ -186,21 +190,25 @@ impl Parts<'_> {
             hole: false,
             kept_at: Vec::new(),
         };
-        let state = Arc::clone(self.state);
-        let show = Box::new(move |core: &Core, now, last| state.show(core, now, last));
-        let (queue, work) = queue(core.spares(), self.state.metrics.clone(), door, self.clock);
-        let worker = Worker {
-            core,
-            clock: self.clock,
-            fanout,
-            show,
-            revision: 0,
-            keeper,
-            verdicts: Vec::new(),
-            remember_next: Timestamp::default(),
-        };
-        let run = async move { worker.run(work).await };
-        self.stages.push(("worker", tokio::spawn(on_own_thread("worker", run)?)));
+        let (queue, work) = queue(shards, spares, self.state.metrics.clone(), door, self.clock);
+        let parts = cores.into_iter().zip(work).zip(School::all(shards));
+        for (shard, ((core, work), school)) in parts.enumerate() {
+            let state = Arc::clone(self.state);
+            let show = Box::new(move |core: &Core, now, last| state.show(shard, core, now, last));
+            let worker = Worker {
+                core,
+                clock: self.clock,
+                fanout: fanout.clone(),
+                show,
+                revision: 0,
+                keeper: keeper.take(),
+                verdicts: Vec::new(),
+                remember_next: Timestamp::default(),
+                school,
+            };
+            let run = async move { worker.run(work).await };
+            self.stages.push(("worker", tokio::spawn(on_own_thread("worker", run)?)));
+        }
         Ok(queue)
     }
 
@@ -209,6 +217,33 @@ impl Parts<'_> {
         let n_bytes = &mut traces.sampler.waiting.n_bytes;
         *n_bytes = (*n_bytes).min(self.config.memory_limit / 100 * PARKED_PERCENT);
         traces
+    }
+
+    /// The stages of one shard, with its part of the memory and of rates.
+    fn core(&self, accounts: Option<&traces::Accounts>) -> Result<Core> {
+        let Config { sampler, assembler, rules, traces, .. } = self.config;
+        let n_shards = self.config.shards;
+        let part = |bytes: u64| bytes / u64::from(n_shards);
+        let budget = match sampler.budget {
+            Budget::PerSecond(rate) => Budget::PerSecond(rate / f64::from(n_shards)),
+            share @ Budget::Share(_) => share,
+        };
+        let traces = traces.clone().zip(accounts.cloned());
+        Core::new(core::Config {
+            sampler: spanwise_sampler::Config { budget, ..*sampler },
+            assembler: spanwise_assembler::Config {
+                memory_bytes: part(assembler.memory_bytes),
+                ..*assembler
+            },
+            rules: Arc::clone(rules),
+            traces: traces.map(|(traces, accounts)| traces::Config {
+                traces: self.bounded(traces),
+                recent_bytes: part(self.config.memory_limit / 100 * RECENT_PERCENT),
+                is_logged: self.config.data_dir.is_some(),
+                accounts,
+                n_shards,
+            }),
+        })
     }
 
     /// The keeper of the span log, where traces are sampled and there is a directory; the

@@ -3,16 +3,14 @@
 use spanwise_model::Timestamp;
 use spanwise_sampler::trace::Unit;
 
-use crate::pipeline::core::Core;
+use super::picture::{Picture, StagePicture};
 use crate::pipeline::keeper::Showing;
-use crate::pipeline::traces::Stage;
 use crate::telemetry::metrics::{DestinationLabel, OutcomeLabel, follow};
 use crate::telemetry::traces::{BudgetLabel, LogLabel, TraceMetrics};
 
 /// Shows what the stage has counted.
-pub(super) fn stage(metrics: &TraceMetrics, stage: &Stage, now: Timestamp) {
-    let counters = stage.counters();
-    let sampler = stage.sampler_stats();
+pub(super) fn stage(metrics: &TraceMetrics, stage: &StagePicture, now: Timestamp) {
+    let StagePicture { counters, sampler, .. } = stage;
     let late = counters.late;
     follow(&metrics.kept_spans, counters.n_kept_spans);
     follow(&metrics.kept_bytes, counters.n_kept_bytes);
@@ -36,13 +34,13 @@ pub(super) fn stage(metrics: &TraceMetrics, stage: &Stage, now: Timestamp) {
     ] {
         follow(&metrics.late.get_or_create(&OutcomeLabel { outcome }), total);
     }
-    for shadow in stage.shadows() {
-        let labels = BudgetLabel { budget: shadow.name.clone() };
-        follow(&metrics.shadow_kept.get_or_create(&labels), shadow.n_kept);
+    for (budget, _, n_kept) in &stage.shadows {
+        let labels = BudgetLabel { budget: budget.clone() };
+        follow(&metrics.shadow_kept.get_or_create(&labels), *n_kept);
     }
     metrics.held.set(gauge(sampler.n_held));
     metrics.anomaly_share.set(sampler.anomaly_share);
-    let balance = stage.ledger().balance(now);
+    let balance = stage.ledger.balance(now);
     metrics.budget_ratio.set(balance.kept as f64 / balance.allowed.max(f64::MIN_POSITIVE));
     for (outcome, units) in [("seen", balance.seen), ("kept", balance.kept)] {
         metrics.horizon.get_or_create(&OutcomeLabel { outcome }).set(gauge(units));
@@ -50,9 +48,9 @@ pub(super) fn stage(metrics: &TraceMetrics, stage: &Stage, now: Timestamp) {
 }
 
 /// Shows what memory has left to the log.
-pub(super) fn stored(metrics: &TraceMetrics, core: &Core) {
-    follow(&metrics.lightened, core.assembler().stats().n_lightened);
-    let counters = core.counters();
+pub(super) fn stored(metrics: &TraceMetrics, picture: &Picture) {
+    follow(&metrics.lightened, picture.open.n_lightened);
+    let counters = &picture.counters;
     for (outcome, total) in [("read", counters.n_read_back), ("unreadable", counters.n_unreadable)]
     {
         follow(&metrics.read_back.get_or_create(&OutcomeLabel { outcome }), total);

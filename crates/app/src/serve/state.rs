@@ -1,37 +1,33 @@
 //! What the process shows of itself: the picture behind the API, the metrics, and the models on
 //! disk.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use spanwise_api::{
-    Check, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts, TraceSampling,
+    Check, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts, TraceSampling,
 };
-use spanwise_model::{CallSites, SiteStats, Timestamp};
+use spanwise_model::Timestamp;
 use spanwise_sampler::{Budget, Profile};
 use tokio::sync::watch;
-use tracing::{error, warn};
 
 use super::outlets::{Outlets, Shedding};
+use super::picture::{self, Picture, StagePicture};
+use super::saved::Saved;
 use super::{Addresses, Role, sampling};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::persist;
 use crate::pipeline::core::Core;
 use crate::pipeline::inspector::Inspected;
 use crate::pipeline::keeper::{Showing, Shown};
 use crate::pipeline::records::Records;
 use crate::pipeline::remote::Account;
-use crate::pipeline::traces::Stage;
 use crate::telemetry::metrics::{Metrics, OutcomeLabel, ReasonLabel, ReceiverLabels, follow};
 
 /// Models are written this often: after a crash at most this much learning is lost.
 const SAVE_EVERY_NS: u64 = 30 * 1_000_000_000;
-/// Name of the file with the models.
-const MODELS: &str = "models.spanwise";
 /// Names under which requests arrive.
 const PROTOCOLS: [&str; 3] = ["grpc", "http_protobuf", "http_json"];
 
@@ -56,7 +52,8 @@ pub struct State {
     snapshot: watch::Sender<Arc<Snapshot>>,
     base: Status,
     budget_share: Option<f64>,
-    models: Option<PathBuf>,
+    saved: Option<Saved>,
+    n_shards: usize,
     inner: Mutex<Inner>,
 }
 
@@ -68,6 +65,8 @@ struct Inner {
     outlets: Option<Outlets>,
     shedding: Shedding,
     keeper: Option<Shown>,
+    /// The latest of each shard, where there are several.
+    pictures: Vec<Option<Picture>>,
     saved: Timestamp,
     stopping: bool,
 }
@@ -94,7 +93,8 @@ impl State {
             snapshot: watch::Sender::new(snapshot),
             base,
             budget_share,
-            models: config.data_dir.as_ref().map(|dir| dir.join(MODELS)),
+            saved: config.data_dir.as_deref().map(Saved::new),
+            n_shards: config.shards as usize,
             inner: Mutex::default(),
         }))
     }
@@ -142,41 +142,47 @@ impl State {
         self.inner.lock().outlets = Some(outlets);
     }
 
-    /// Reads the models back, if there are any. What cannot be used is set aside, so that it is not
-    /// written over, and learnt anew.
+    /// Reads back what an earlier process learned and spent, if there is any.
     pub fn restore(&self, core: &mut Core, now: Timestamp) {
-        let Some(path) = &self.models else { return };
-        let restored = match persist::read(path) {
-            Ok(None) => return,
-            Ok(Some(bytes)) => core.restore(&bytes, now),
-            Err(error) => Err(error),
-        };
-        let Err(error) = restored else { return };
-        match persist::set_aside(path) {
-            Ok(aside) => {
-                let aside = aside.display();
-                warn!(%error, %aside, "models cannot be used and are set aside; learning anew");
-            }
-            Err(failed) => warn!(%error, %failed, "models cannot be used; learning anew"),
+        if let Some(saved) = &self.saved {
+            saved.restore(core, now);
         }
     }
 
-    /// Shows the core, and writes its models when that is due or `last`.
-    pub fn show(&self, core: &Core, now: Timestamp, last: bool) {
-        self.count(core);
+    /// Shows a shard's core, and the first one's models on disk when that is due or `last`: it knows
+    /// what all have learned. What all shards show together is published with the first, and at the
+    /// end with each.
+    pub fn show(&self, shard: usize, core: &Core, now: Timestamp, last: bool) {
+        let picture = if self.n_shards == 1 {
+            Picture::of(core, now)
+        } else {
+            let mut inner = self.inner.lock();
+            let pictures = &mut inner.pictures;
+            pictures.resize(self.n_shards, None);
+            pictures[shard] = Some(Picture::part(core));
+            if shard > 0 && !last {
+                return;
+            }
+            let Some(sum) = Picture::sum(pictures, now) else { return };
+            sum
+        };
+        self.show_picture(picture, now);
+        if shard == 0 {
+            self.save(core, now, last);
+        }
+    }
+
+    fn show_picture(&self, picture: Picture, now: Timestamp) {
+        self.count(&picture);
         let (missed, shedding) = self.count_outlets(self.n_requests("overloaded"), now);
-        self.count_traces(core, now);
-        let mut stats = Vec::new();
-        core.statistics().snapshot(now, &mut stats);
-        let model = |id| core.sampler().site(id).map(|view| model_state(&view));
-        let sites = picture_sites(core.sites(), stats, model);
+        if let Some(stage) = &picture.stage {
+            sampling::stage(&self.metrics.traces, stage, now);
+            sampling::stored(&self.metrics.traces, &picture);
+        }
+        let Picture { counters, open, sampler, held_bytes, sites, overflow, stage, .. } = picture;
         let mut status = self.base.clone();
-        let counters = core.counters();
-        let open = core.assembler().stats();
-        let sampler = core.sampler().stats();
         status.at = now;
-        let held = core.traces().map_or(0, Stage::held_bytes);
-        status.memory_bytes = open.bytes + sampler.heap_bytes + held;
+        status.memory_bytes = open.bytes + sampler.heap_bytes + held_bytes;
         status.spans = SpanCounts {
             accepted: counters.n_spans,
             rejected: self.n_spans("rejected"),
@@ -190,13 +196,11 @@ impl State {
             closed: counters.n_traces,
             evicted: open.n_closed_evicted,
         };
-        status.sampling = core.traces().map(|stage| Self::sampling(stage, now));
-        status.n_sites = core.sites().len() as u64;
+        status.sampling = stage.map(|stage| Self::sampling(stage, now));
+        status.n_sites = sites.len() as u64;
         status.n_sites_ready = sampler.n_warm;
-        let overflow = core.sites().overflow_names();
-        status.overflow = overflow.map(|(name, count)| (name.to_owned(), count)).collect();
+        status.overflow = overflow;
         self.publish(status, sites);
-        self.save(core, now, last);
     }
 
     /// Shows what a processor inspected.
@@ -209,7 +213,7 @@ impl State {
         status.n_sites = sites.len() as u64;
         status.spans.missed = n_refused;
         status.shedding = self.count_outlets(n_refused, now).1;
-        self.publish(status, picture_sites(sites, stats, |_| None));
+        self.publish(status, picture::sites(sites, stats, |_| None));
     }
 
     /// Counts what leaves; spans missed so far, and whether work is being refused.
@@ -259,15 +263,14 @@ impl State {
         }));
     }
 
-    fn count(&self, core: &Core) {
-        let open = core.assembler().stats();
-        let sampler = core.sampler().stats();
+    fn count(&self, picture: &Picture) {
+        let Picture { open, sampler, sites, uncounted: spans, .. } = picture;
         let metrics = &self.metrics;
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.open_traces.set(gauge(open.n_open_traces));
         metrics.open_bytes.set(gauge(open.bytes));
-        metrics.call_sites.set(gauge(core.sites().len() as u64));
-        let n_sites = core.sites().len().max(1) as f64;
+        metrics.call_sites.set(gauge(sites.len() as u64));
+        let n_sites = sites.len().max(1) as f64;
         metrics.calibration_ks.set(sampler.calibration_ks);
         metrics.model_ready.set((sampler.n_warm as f64 / n_sites).min(1.0));
         if let Some(share) = self.budget_share {
@@ -282,7 +285,6 @@ impl State {
         follow(&dropped.get_or_create(&reason("evicted")), open.n_closed_evicted);
         follow(&dropped.get_or_create(&reason("full")), open.n_closed_full);
         follow(&metrics.duplicate_spans, open.n_duplicates);
-        let spans = core.uncounted();
         for (label, total) in [
             ("invalid_time", spans.n_invalid_time),
             ("late", spans.n_late),
@@ -302,14 +304,12 @@ impl State {
         PROTOCOLS.iter().map(count).sum()
     }
 
-    fn sampling(stage: &Stage, now: Timestamp) -> TraceSampling {
-        let (counters, sampler) = (stage.counters(), stage.sampler_stats());
-        let balance = stage.ledger().balance(now);
-        let shadow = stage.shadows().iter();
-        let bound = stage.ledger().bound();
+    fn sampling(stage: StagePicture, now: Timestamp) -> TraceSampling {
+        let StagePicture { algorithm, mode, counters, sampler, shadows, ledger } = stage;
+        let (balance, bound) = (ledger.balance(now), ledger.bound());
         TraceSampling {
-            sampler: stage.algorithm().as_str().to_owned(),
-            mode: stage.mode().as_str(),
+            sampler: algorithm.as_str().to_owned(),
+            mode: mode.as_str(),
             budget: bound.total.to_string(),
             unit: sampling::unit_name(bound.total.unit),
             seen: balance.seen,
@@ -319,14 +319,7 @@ impl State {
             n_kept: counters.n_kept,
             n_dropped: counters.n_dropped,
             anomaly_share: sampler.anomaly_share,
-            shadow: shadow.map(|one| (one.name.clone(), one.n_seen, one.n_kept)).collect(),
-        }
-    }
-
-    fn count_traces(&self, core: &Core, now: Timestamp) {
-        if let Some(stage) = core.traces() {
-            sampling::stage(&self.metrics.traces, stage, now);
-            sampling::stored(&self.metrics.traces, core);
+            shadow: shadows,
         }
     }
 
@@ -338,10 +331,8 @@ impl State {
         PROTOCOLS.iter().map(count).sum()
     }
 
-    /// Writes the models on this thread: they are a few megabytes at most, and the queue in front of
-    /// the worker bridges the pause.
     fn save(&self, core: &Core, now: Timestamp, last: bool) {
-        let Some(path) = &self.models else { return };
+        let Some(saved) = &self.saved else { return };
         {
             let mut inner = self.inner.lock();
             if inner.saved.0 == 0 {
@@ -352,11 +343,7 @@ impl State {
             }
             inner.saved = now;
         }
-        let mut bytes = Vec::new();
-        core.snapshot(&mut bytes);
-        if let Err(error) = persist::replace(path, &bytes) {
-            error!(%error, "models could not be saved");
-        }
+        saved.save(core, last);
     }
 }
 
@@ -423,28 +410,4 @@ fn span_log(showing: &Showing) -> Check {
 fn stopping() -> Check {
     let detail = "draining what is in flight".to_owned();
     Check { name: "not stopping".to_owned(), ok: false, detail }
-}
-
-fn picture_sites(
-    sites: &CallSites,
-    mut stats: Vec<SiteStats>,
-    model: impl Fn(spanwise_model::CallSiteId) -> Option<ModelState>,
-) -> Vec<Site> {
-    stats.sort_by_key(|stats| stats.site);
-    let find =
-        |id| stats.binary_search_by_key(&id, |stats| stats.site).ok().map(|idx| stats[idx].clone());
-    sites
-        .iter()
-        .map(|(id, site)| Site { site: Arc::clone(site), stats: find(id), model: model(id) })
-        .collect()
-}
-
-fn model_state(view: &spanwise_sampler::SiteView) -> ModelState {
-    ModelState {
-        ready: view.state != spanwise_sampler::SiteState::Cold,
-        n_spans: view.n_spans,
-        median_ns: view.self_time.median_ns,
-        p99_ns: view.self_time.p99_ns,
-        window_age_ns: view.last_seen.since(view.first_seen),
-    }
 }

@@ -95,6 +95,22 @@ fn the_whole_process_is_checked() {
 }
 
 #[test]
+fn shards_are_checked() {
+    for good in ["1", "64", "auto", "'auto'"] {
+        check_good(&format!("shards: {good}\n"));
+    }
+    for bad in ["0", "65", "many"] {
+        check_bad(&format!("shards: {bad}\n"), bad, "number of threads");
+    }
+    check_good("shards: 2\ndata_dir: /tmp\n");
+    let logged = "shards: 2\ndata_dir: /tmp\nsampler: {traces: {}}\n";
+    let (said, is_refused) = report(logged);
+    assert!(!is_refused && said.contains("C021") && said.contains("one thread"), "{said}");
+    let raw: RawConfig = yaml::parse(logged, "file").unwrap();
+    assert_eq!(built::build(&raw).0.unwrap().shards, 1);
+}
+
+#[test]
 fn listeners_are_checked() {
     for key in ["otlp_grpc", "otlp_http", "http"] {
         let listen = |text: &str| format!("listen:\n  {key}: {text}\n");

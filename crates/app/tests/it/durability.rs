@@ -152,7 +152,7 @@ fn models_are_saved_within_a_minute_of_learning() {
 
     let state = open();
     for second in 0..60 {
-        state.show(&learnt, start.plus_ns(second * 1_000_000_000), false);
+        state.show(0, &learnt, start.plus_ns(second * 1_000_000_000), false);
     }
     // The process is gone without a last word.
     drop(state);

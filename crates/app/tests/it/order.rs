@@ -18,11 +18,8 @@ const START_S: u64 = 1_700_000_000;
 /// Kept traces with their spans, when requests hold what `spans` makes of each purchase.
 fn kept(spans: impl Fn(&Purchase) -> Vec<SpanRecord>) -> BTreeSet<(TraceId, SpanId)> {
     let config = config("sampler: {traces: {budget: 5%}}\n");
-    let traces = config.traces.map(|traces| traces::Config {
-        traces,
-        recent_bytes: 4 << 20,
-        is_logged: false,
-    });
+    let alone = |traces| traces::Config::alone(traces, 4 << 20, false).unwrap();
+    let traces = config.traces.map(alone);
     let (sampler, assembler, rules) = (config.sampler, config.assembler, config.rules);
     let mut core = Core::new(core::Config { sampler, assembler, rules, traces }).unwrap();
     let mut found = Vec::new();

@@ -59,6 +59,12 @@ fn recorded() -> Vec<Bytes> {
 /// prefix; each trace says once why it was kept.
 #[test]
 fn kept_traces_leave_whole_with_their_bytes_in_front() {
+    for shards in [1, 4] {
+        check_whole(shards);
+    }
+}
+
+fn check_whole(shards: u32) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.unwrap();
@@ -66,7 +72,8 @@ fn kept_traces_leave_whole_with_their_bytes_in_front() {
     let dir = tempfile::tempdir().unwrap();
     let (plain, stamped) = (dir.path().join("plain"), dir.path().join("stamped"));
     let yaml = format!(
-        "sampler: {{traces: {{budget: 100%, shadow: [1%, 10%]}}}}
+        "shards: {shards}
+sampler: {{traces: {{budget: 100%, shadow: [1%, 10%]}}}}
 forward:
   - {{file: {}, stamp: false}}
   - {{file: {}, rotate: {{size: 10kB}}}}
@@ -119,10 +126,17 @@ forward:
 /// nothing that was dropped leaves.
 #[test]
 fn a_budget_is_kept_to_and_shown() {
+    for shards in [1, 4] {
+        check_budget(shards);
+    }
+}
+
+fn check_budget(shards: u32) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("kept");
     let yaml = format!(
-        "sampler: {{traces: {{budget: 10%, shadow: [50%]}}}}\nforward: [{{file: {}}}]\n",
+        "shards: {shards}\nsampler: {{traces: {{budget: 10%, shadow: [50%]}}}}\n\
+         forward: [{{file: {}}}]\n",
         file.display()
     );
     let running = Running::start(&yaml, Role::All);
@@ -206,10 +220,17 @@ fn policies_decide_before_the_sampler() {
 /// Guarantees: it follows: kept traces are whole in the end, of dropped ones nothing leaves.
 #[test]
 fn late_spans_follow_the_verdict_on_their_trace() {
+    for shards in [1, 4] {
+        check_late(shards);
+    }
+}
+
+fn check_late(shards: u32) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("kept");
     let yaml = format!(
-        "sampler: {{traces: {{budget: 20%, sampler: uniform}}}}\nforward: [{{file: {}}}]\n",
+        "shards: {shards}\nsampler: {{traces: {{budget: 20%, sampler: uniform}}}}\n\
+         forward: [{{file: {}}}]\n",
         file.display()
     );
     let running = Running::start(&yaml, Role::All);
@@ -244,4 +265,52 @@ fn late_spans_follow_the_verdict_on_their_trace() {
     }
     assert!(n_spans.len() > 100, "{}", n_spans.len());
     assert!(n_spans.values().all(|&n| n == 3), "{n_spans:?}");
+}
+
+/// Guarantees: what fuzzing found worth keeping passes what holds for every graph of spans.
+#[test]
+fn the_corpus_of_trace_graphs_passes() {
+    let folder = format!("{}/../../fuzz/corpus/trace_graph", env!("CARGO_MANIFEST_DIR"));
+    let mut n = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        crate::graph_oracle::check_graph(&std::fs::read(entry.unwrap().path()).unwrap());
+        n += 1;
+    }
+    assert!(n >= 20, "{n}");
+}
+
+/// Scenario: a process that has kept traces ends, and another one starts on the same directory.
+/// Guarantees: it goes on with what was seen and kept, so that the budget holds over both, and with
+/// what was learned.
+#[test]
+fn the_budget_and_what_was_learned_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let yaml = format!("data_dir: {}\nsampler: {{traces: {{budget: 10%}}}}\n", data.display());
+    let units = |outcome: &str| format!("spanwise_traces_horizon_units{{outcome=\"{outcome}\"}}");
+    let first = Running::start(&yaml, Role::All);
+    first.send(request(recent(1, 2_000, 1)));
+    until_true("the traces to close", || metric(first.api(), &units("seen")) == 2_000);
+    assert!(first.stop());
+    let size = |name: &str| std::fs::metadata(data.join(name)).unwrap().len();
+    assert!(size("traces.spanwise") > 200 && size("budget.spanwise") > 200);
+
+    let second = Running::start(&yaml, Role::All);
+    until_true("the account", || metric(second.api(), &units("seen")) == 2_000);
+    let n_kept = metric(second.api(), &units("kept"));
+    assert!((100..=200).contains(&n_kept), "{n_kept}");
+    second.send(request(recent(5_000, 1_000, 1)));
+    until_true("more traces", || metric(second.api(), &units("seen")) == 3_000);
+    assert!(metric(second.api(), &units("kept")) <= 300);
+    assert!(second.stop());
+
+    // What cannot be used is set aside, and begins anew.
+    std::fs::write(data.join("budget.spanwise"), b"SPWT of another world").unwrap();
+    let third = Running::start(&yaml, Role::All);
+    until_true("the first look", || {
+        get(third.api(), "/metrics").text().contains("spanwise_traces_horizon_units")
+    });
+    assert_eq!(metric(third.api(), &units("seen")), 0);
+    assert!(data.join("budget.spanwise.refused").exists());
+    assert!(third.stop());
 }

@@ -3,7 +3,8 @@
 //! The window of the product would close some of them earlier and in parts (a child may end after
 //! its root's grace); the protocol judges decisions about whole traces, so here a trace closes when
 //! its last span has ended and the window only works out the families. The span stage runs first,
-//! span by span in order of their ends, as in the product. Every shard has its own.
+//! span by span in order of their ends, as in the product. Every shard has its own; they tell each
+//! other what they have learned once a second of event time.
 
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use spanwise_assembler::Assembler;
 use spanwise_model::{
     Batch, CallSites, ClosedTrace, KeepReason, SpanFlags, SpanHead, SpanId, Timestamp,
 };
-use spanwise_sampler::{CloseScores, SpanSampler};
+use spanwise_sampler::{CloseScores, Lesson, SpanSampler};
 
-use super::Thin;
+use super::{TELL_EVERY_NS, Thin};
 use crate::error::Error;
 use crate::stream::Stream;
 
@@ -89,7 +90,13 @@ impl Replay<'_> {
         let mut order: Vec<u32> = (0..self.stream.len() as u32).collect();
         order.retain(|&row| open[self.stream.trace(row) as usize].n_left > 0);
         order.sort_by_key(|&row| self.stream.end(row));
+        let mut tell_next = Timestamp::default();
         for row in order {
+            let now = self.stream.end(row);
+            if now >= tell_next {
+                tell_next = now.plus_ns(TELL_EVERY_NS);
+                tell(&mut shards, &mut sites, now);
+            }
             let number = self.stream.trace(row);
             let shard_idx = shard_of(self.stream.trace_id(number).low64(), self.n_shards);
             let shard = &mut shards[shard_idx as usize];
@@ -161,6 +168,19 @@ impl Shard {
         self.sampler.close_trace(&trace.spans, now, &mut self.kept);
         let scores = self.sampler.closed_scores().to_vec();
         Some((trace, scores))
+    }
+}
+
+/// Has shards tell each other what they have learned.
+fn tell(shards: &mut [Shard], sites: &mut CallSites, now: Timestamp) {
+    if shards.len() < 2 {
+        return;
+    }
+    let lessons: Vec<Lesson> = shards.iter_mut().map(|shard| shard.sampler.lesson(sites)).collect();
+    for (idx, shard) in shards.iter_mut().enumerate() {
+        let others = lessons.iter().enumerate().filter(|(other, _)| *other != idx);
+        let others: Vec<&Lesson> = others.map(|(_, lesson)| lesson).collect();
+        shard.sampler.hear(&others, sites, now);
     }
 }
 

@@ -113,15 +113,17 @@ pub(super) fn each<F: Features + ?Sized>(
     }
 }
 
-/// Adds 1 to the latest mass of each node on the path of `x`, in every tree.
+/// Adds 1 to the latest mass of each node on the path of `x`, in every tree, and tells the place of
+/// each tree's leaf.
 pub(super) fn learn<F: Features + ?Sized>(
     layout: Layout,
     splits: &[Split],
     latest: &mut [u32],
     x: &F,
+    mut leaf: impl FnMut(usize, usize),
 ) {
     let starts = layout.groups(layout.n_splits()).zip(layout.groups(layout.n_nodes()));
-    for ((split_start, n_lanes), (node_start, _)) in starts {
+    for (group, ((split_start, n_lanes), (node_start, _))) in starts.enumerate() {
         let (splits, latest) = (&splits[split_start..], &mut latest[node_start..]);
         let mut places: [usize; N_LANES] = std::array::from_fn(|lane| lane);
         for _ in 0..layout.height {
@@ -130,8 +132,9 @@ pub(super) fn learn<F: Features + ?Sized>(
                 *place = child(&splits[*place], *place, (lane, n_lanes), latest, x);
             }
         }
-        for place in &places[..n_lanes] {
+        for (lane, place) in places[..n_lanes].iter().enumerate() {
             latest[*place] += 1;
+            leaf(group * N_LANES + lane, node_start + *place);
         }
     }
 }

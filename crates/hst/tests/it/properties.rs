@@ -182,3 +182,24 @@ fn a_skeleton_rebuilt_from_its_cuts_has_the_same_trees_under_another_id() {
     };
     assert_eq!(table(&drawn), table(&given));
 }
+
+#[test]
+fn one_walk_gives_the_masses_and_learns_like_two() {
+    for seed in 0..5 {
+        for config in configs(seed) {
+            let mut two = Forest::new(config, &[Limits::default(); 3]).unwrap();
+            let mut one = two.clone();
+            let (mut expected, mut found) = (vec![0.0; 7], vec![0.0; 7]);
+            for x in streams::records(seed, 3, 0.2, 170) {
+                let is_known = two.masses(&x[..], &mut expected).unwrap();
+                two.learn(&x[..]).unwrap();
+                assert_eq!(one.masses_then_learn(&x[..], &mut found).unwrap(), is_known);
+                assert_eq!(found, expected);
+            }
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            one.snapshot(&mut a);
+            two.snapshot(&mut b);
+            assert_eq!(a, b);
+        }
+    }
+}

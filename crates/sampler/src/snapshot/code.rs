@@ -4,37 +4,37 @@
 use crate::error::Error;
 
 /// Appends to a buffer.
-pub(super) struct Writer<'a> {
-    pub(super) out: &'a mut Vec<u8>,
+pub(crate) struct Writer<'a> {
+    pub(crate) out: &'a mut Vec<u8>,
 }
 
 impl Writer<'_> {
-    pub(super) fn u8(&mut self, value: u8) {
+    pub(crate) fn u8(&mut self, value: u8) {
         self.out.push(value);
     }
 
-    pub(super) fn u16(&mut self, value: u16) {
+    pub(crate) fn u16(&mut self, value: u16) {
         self.out.extend_from_slice(&value.to_le_bytes());
     }
 
-    pub(super) fn u32(&mut self, value: u32) {
+    pub(crate) fn u32(&mut self, value: u32) {
         self.out.extend_from_slice(&value.to_le_bytes());
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
+    pub(crate) fn u64(&mut self, value: u64) {
         self.out.extend_from_slice(&value.to_le_bytes());
     }
 
-    pub(super) fn f32(&mut self, value: f32) {
+    pub(crate) fn f32(&mut self, value: f32) {
         self.u32(value.to_bits());
     }
 
-    pub(super) fn f64(&mut self, value: f64) {
+    pub(crate) fn f64(&mut self, value: f64) {
         self.u64(value.to_bits());
     }
 
     /// LEB128.
-    pub(super) fn varint(&mut self, mut value: u64) {
+    pub(crate) fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.out.push(value as u8 | 0x80);
             value >>= 7;
@@ -43,7 +43,7 @@ impl Writer<'_> {
     }
 
     /// Cut to what a length of 16 bits can say; names are shorter (256 bytes).
-    pub(super) fn name(&mut self, name: &str) {
+    pub(crate) fn name(&mut self, name: &str) {
         let name = &name[..name.floor_char_boundary(usize::from(u16::MAX))];
         self.u16(name.len() as u16);
         self.out.extend_from_slice(name.as_bytes());
@@ -51,7 +51,7 @@ impl Writer<'_> {
 
     /// Second differences, zigzag, runs of zeros as (0, length - 1): empty regions and straight
     /// ramps, which score tables mostly are, cost a few bytes.
-    pub(super) fn table(&mut self, values: impl Iterator<Item = u16>) {
+    pub(crate) fn table(&mut self, values: impl Iterator<Item = u16>) {
         let (mut before, mut slope, mut n_zeros) = (0_i64, 0_i64, 0_u64);
         for value in values {
             let value = i64::from(value);
@@ -77,21 +77,21 @@ impl Writer<'_> {
 }
 
 /// Reads from a buffer.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
         Self { bytes, at }
     }
 
-    pub(super) fn corrupt(&self, what: &'static str) -> Error {
+    pub(crate) fn corrupt(&self, what: &'static str) -> Error {
         Error::Snapshot { offset: self.at as u64, what }
     }
 
-    pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Error> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Error> {
         let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len());
         let Some(end) = end else { return Err(self.corrupt("it ends too early")) };
         let bytes = &self.bytes[self.at..end];
@@ -105,24 +105,24 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, Error> {
+    pub(crate) fn u8(&mut self) -> Result<u8, Error> {
         self.array().map(u8::from_le_bytes)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, Error> {
+    pub(crate) fn u16(&mut self) -> Result<u16, Error> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, Error> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Error> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, Error> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Error> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// A finite number, 0 or above: all floats in a snapshot but the rate are amounts.
-    pub(super) fn amount(&mut self) -> Result<f32, Error> {
+    pub(crate) fn amount(&mut self) -> Result<f32, Error> {
         let value = f32::from_bits(self.u32()?);
         if value.is_finite() && value >= 0.0 {
             return Ok(value);
@@ -130,11 +130,20 @@ impl<'a> Reader<'a> {
         Err(self.corrupt("a mass is no finite number from 0"))
     }
 
-    pub(super) fn f64(&mut self) -> Result<f64, Error> {
+    /// A finite number, 0 or above.
+    pub(crate) fn count(&mut self) -> Result<f64, Error> {
+        let value = self.f64()?;
+        if value.is_finite() && value >= 0.0 {
+            return Ok(value);
+        }
+        Err(self.corrupt("an amount is no finite number from 0"))
+    }
+
+    pub(crate) fn f64(&mut self) -> Result<f64, Error> {
         self.u64().map(f64::from_bits)
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Error> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Error> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -150,14 +159,14 @@ impl<'a> Reader<'a> {
         Err(self.corrupt("a number has more than 64 bits"))
     }
 
-    pub(super) fn name(&mut self) -> Result<&'a str, Error> {
+    pub(crate) fn name(&mut self) -> Result<&'a str, Error> {
         let len = self.u16()?;
         let bytes = self.bytes(len.into())?;
         std::str::from_utf8(bytes).map_err(|_| self.corrupt("a name is not UTF-8"))
     }
 
     /// The reverse of [`Writer::table`], into exactly `out.len()` values.
-    pub(super) fn table(&mut self, out: &mut [u16]) -> Result<(), Error> {
+    pub(crate) fn table(&mut self, out: &mut [u16]) -> Result<(), Error> {
         let (mut before, mut slope, mut n_zeros) = (0_i64, 0_i64, 0_u64);
         let mut slots = out.iter_mut();
         while slots.len() > 0 {
@@ -188,13 +197,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything that is left.
-    pub(super) fn rest(&mut self) -> &'a [u8] {
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
         let rest = &self.bytes[self.at..];
         self.at = self.bytes.len();
         rest
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.at == self.bytes.len()
     }
 }

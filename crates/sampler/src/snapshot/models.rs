@@ -5,7 +5,7 @@ use spanwise_model::{ServiceId, SpanKind, Timestamp};
 
 use super::code::{Reader, Writer};
 use crate::bits::Stored;
-use crate::crowd::{Bucket, Crowd};
+use crate::crowd::Bucket;
 use crate::error::Error;
 use crate::latency::{Latency, N_LIVE_MAX};
 use crate::pool::Pools;
@@ -45,7 +45,7 @@ pub(super) fn read_site<'a>(reader: &mut Reader<'a>) -> Result<NamedSite<'a>, Er
     let mut site = Box::new(Site::new(ServiceId::UNSET, false, first_seen));
     site.last_seen = Timestamp(reader.u64()?);
     site.n_spans = reader.u64()?;
-    site.crowd = Crowd { began_ns: reader.u64()?, ..Crowd::default() };
+    site.crowd.began_ns = reader.u64()?;
     for bucket in [&mut site.crowd.current, &mut site.crowd.previous] {
         *bucket = Bucket { n_spans: reader.u32()?, n_slow: reader.u32()? };
     }
@@ -131,7 +131,7 @@ pub(super) fn read_pools(reader: &mut Reader<'_>) -> Result<Pools, Error> {
     Ok(pools)
 }
 
-pub(super) fn write_tails(writer: &mut Writer<'_>, tails: &Tails) {
+pub(crate) fn write_tails(writer: &mut Writer<'_>, tails: &Tails) {
     writer.u64(tails.opened().0);
     writer.u32(tails.counts().count() as u32);
     for (bucket, current, previous) in tails.counts() {
@@ -141,7 +141,7 @@ pub(super) fn write_tails(writer: &mut Writer<'_>, tails: &Tails) {
     }
 }
 
-pub(super) fn read_tails(reader: &mut Reader<'_>, now: Timestamp) -> Result<Tails, Error> {
+pub(crate) fn read_tails(reader: &mut Reader<'_>, now: Timestamp) -> Result<Tails, Error> {
     let opened = Timestamp(reader.u64()?);
     let mut counts = Vec::new();
     for _ in 0..reader.u32()? {

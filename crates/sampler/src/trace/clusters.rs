@@ -4,6 +4,9 @@
 //! a cluster. Centres that come within half a bandwidth of each other merge; weights fade, so that
 //! a cluster nobody joins any more makes room.
 
+use crate::error::Error;
+use crate::snapshot::code::{Reader, Writer};
+
 /// Clusters at most; beyond, the lightest gives way.
 const N_MAX: usize = 64;
 /// What is left of a weight one point later: half of it 5,000 points later.
@@ -26,6 +29,15 @@ pub(super) struct Cluster {
     weight: f64,
 }
 
+/// The nearest cluster of a point, until the next one is learned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Near {
+    /// Its position.
+    pub(super) idx: usize,
+    /// Whether the point would join it.
+    pub(super) is_within: bool,
+}
+
 /// All clusters.
 #[derive(Clone, Debug)]
 pub(super) struct Clusters {
@@ -41,6 +53,39 @@ impl Clusters {
         Self { bandwidth, list: Vec::new(), total: 0.0, unit: 1.0, next_id: 0 }
     }
 
+    /// Writes all clusters.
+    pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.next_id);
+        writer.f64(self.total / self.unit);
+        writer.u32(self.list.len() as u32);
+        for cluster in &self.list {
+            writer.u32(cluster.id);
+            writer.f64(cluster.weight / self.unit);
+            for x in cluster.centre {
+                writer.f32(x);
+            }
+        }
+    }
+
+    /// The reverse of [`Clusters::write`].
+    pub(super) fn read(reader: &mut Reader<'_>, bandwidth: f32) -> Result<Self, Error> {
+        let next_id = reader.u32()?;
+        let mut clusters = Self { next_id, total: reader.count()?, ..Self::new(bandwidth) };
+        let n = reader.u32()?;
+        if n as usize > N_MAX {
+            return Err(reader.corrupt("it holds more clusters than may be held"));
+        }
+        for _ in 0..n {
+            let (id, weight) = (reader.u32()?, reader.count()?);
+            let mut centre = Point::default();
+            for x in &mut centre {
+                *x = reader.amount()?;
+            }
+            clusters.list.push(Cluster { id, centre, weight });
+        }
+        Ok(clusters)
+    }
+
     /// The clusters; a position changes with the next point, the id does not.
     pub(super) fn list(&self) -> &[Cluster] {
         &self.list
@@ -51,24 +96,19 @@ impl Clusters {
         cluster.weight / self.total.max(f64::MIN_POSITIVE)
     }
 
-    /// Position of the cluster that a point would join.
-    pub(super) fn find(&self, point: &Point) -> Option<usize> {
-        let (idx, distance) = self.nearest(point, usize::MAX)?;
-        (distance <= self.bandwidth).then_some(idx)
+    /// The cluster with the nearest centre, however far.
+    pub(super) fn nearest(&self, point: &Point) -> Option<Near> {
+        let (idx, distance) = self.nearest_but(point, usize::MAX)?;
+        Some(Near { idx, is_within: distance <= self.bandwidth })
     }
 
-    /// The name of the cluster with the nearest centre, however far.
-    pub(super) fn nearest_id(&self, point: &Point) -> Option<u32> {
-        self.nearest(point, usize::MAX).map(|(idx, _)| self.list[idx].id)
-    }
-
-    /// Adds a point.
-    pub(super) fn learn(&mut self, point: &Point) {
+    /// Adds a point, whose nearest cluster is known.
+    pub(super) fn learn(&mut self, point: &Point, near: Option<Near>) {
         self.unit /= KEPT;
         self.total += self.unit;
-        match self.find(point) {
-            Some(idx) => self.join(idx, point),
-            None => self.found(point),
+        match near {
+            Some(Near { idx, is_within: true }) => self.join(idx, point),
+            _ => self.found(point),
         }
         if self.unit > UNIT_MAX {
             for cluster in &mut self.list {
@@ -86,7 +126,7 @@ impl Clusters {
             *centre += step * (x - *centre);
         }
         let centre = cluster.centre;
-        if let Some((other, distance)) = self.nearest(&centre, idx)
+        if let Some((other, distance)) = self.nearest_but(&centre, idx)
             && distance < 0.5 * self.bandwidth
         {
             self.merge(idx, other);
@@ -122,7 +162,7 @@ impl Clusters {
     }
 
     /// The nearest centre but for one, and its root mean square distance.
-    fn nearest(&self, point: &Point, but: usize) -> Option<(usize, f32)> {
+    fn nearest_but(&self, point: &Point, but: usize) -> Option<(usize, f32)> {
         let distances = self.list.iter().enumerate().filter(|&(idx, _)| idx != but);
         let distances = distances.map(|(idx, cluster)| (idx, square(point, &cluster.centre)));
         let (idx, sum) = distances.min_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -138,6 +178,11 @@ fn square(a: &Point, b: &Point) -> f32 {
 mod tests {
     use super::*;
 
+    fn learn(clusters: &mut Clusters, point: &Point) {
+        let near = clusters.nearest(point);
+        clusters.learn(point, near);
+    }
+
     fn at(x: f32) -> Point {
         [x; 5]
     }
@@ -147,20 +192,20 @@ mod tests {
         let mut clusters = Clusters::new(1.0);
         for i in 0..1000 {
             let wobble = (i % 7) as f32 / 20.0;
-            clusters.learn(&at(if i % 10 == 0 { 2.0 } else { 9.0 } + wobble));
+            learn(&mut clusters, &at(if i % 10 == 0 { 2.0 } else { 9.0 } + wobble));
         }
         assert_eq!(clusters.list().len(), 2);
-        let rare = clusters.list()[clusters.find(&at(2.2)).unwrap()];
+        let rare = clusters.list()[clusters.nearest(&at(2.2)).unwrap().idx];
         assert!((clusters.share(&rare) - 0.1).abs() < 0.01);
         assert!((rare.centre[0] - 2.15).abs() < 0.1, "{:?}", rare.centre);
-        assert_eq!(clusters.find(&at(30.0)), None);
+        assert!(!clusters.nearest(&at(30.0)).unwrap().is_within);
     }
 
     #[test]
     fn clusters_are_bounded_and_their_shares_add_up() {
         let mut clusters = Clusters::new(0.1);
         for i in 0..10_000_u32 {
-            clusters.learn(&at((i.wrapping_mul(2_654_435_761) % 1000) as f32));
+            learn(&mut clusters, &at((i.wrapping_mul(2_654_435_761) % 1000) as f32));
         }
         assert!(clusters.list().len() <= N_MAX);
         let sum: f64 = clusters.list().iter().map(|cluster| clusters.share(cluster)).sum();
@@ -170,12 +215,12 @@ mod tests {
     #[test]
     fn centres_that_meet_merge() {
         let mut clusters = Clusters::new(1.0);
-        clusters.learn(&at(0.0));
-        clusters.learn(&at(1.5));
+        learn(&mut clusters, &at(0.0));
+        learn(&mut clusters, &at(1.5));
         assert_eq!(clusters.list().len(), 2);
         for x in [0.5, 1.05, 0.8] {
             for _ in 0..200 {
-                clusters.learn(&at(x));
+                learn(&mut clusters, &at(x));
             }
         }
         assert_eq!(clusters.list().len(), 1);

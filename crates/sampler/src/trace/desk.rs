@@ -12,8 +12,9 @@ use std::collections::{BTreeSet, VecDeque};
 use spanwise_model::Timestamp;
 
 use super::budget::Unit;
-use super::lane::{Allotment, Lane, Pace, ordered};
-use super::ledger::{Accrued, Cost, Ledger};
+use super::lane::{Lane, ordered};
+use super::ledger::{Cost, Ledger};
+use super::purse::{Parts, Payer, Purses};
 use super::reserve::{Draw, Held, N_LANES, Reserve};
 use super::threshold;
 use super::verdict::{Claim, Keep, Reason, Settled, Ticket, Verdict};
@@ -92,7 +93,6 @@ pub(super) struct Desk {
     unit: Unit,
     /// Share of the budget that chance has.
     pub(super) chance_weight: f64,
-    chance: Allotment,
     owed: VecDeque<u32>,
     owed_units: f64,
     nearly: BTreeSet<(u32, u32)>,
@@ -101,8 +101,8 @@ pub(super) struct Desk {
     next_ticket: u64,
     /// The budget as a share of all, as of the last trace.
     pub(super) share: f64,
-    pace: Pace,
-    horizon: u64,
+    /// What lanes and chance have left, all shards together, as of the last trace or keep.
+    purses: Purses,
     horizon_ns: u64,
     /// No credit crosses horizons, and therefore no trace either.
     is_strict: bool,
@@ -127,7 +127,6 @@ impl Desk {
             certain_reason: Reason::Cluster,
             unit: bound.total.unit,
             chance_weight: 1.0,
-            chance: Allotment::default(),
             owed: VecDeque::new(),
             owed_units: 0.0,
             nearly: BTreeSet::new(),
@@ -135,8 +134,7 @@ impl Desk {
             reserve: Reserve::default(),
             next_ticket: 0,
             share: 0.0,
-            pace: Pace::default(),
-            horizon: 0,
+            purses: Purses::default(),
             horizon_ns: bound.horizon_ns,
             is_strict: bound.carry_ns == 0,
             last: Timestamp::default(),
@@ -163,14 +161,13 @@ impl Desk {
     ) -> Verdict {
         self.advance(case.now, settled);
         self.counters.n_seen += 1;
-        let accrued = self.ledger.see(case.cost, case.tenant, case.now);
-        self.pace.count(accrued.units, case.now);
-        self.accrue(accrued);
+        let parts = self.parts();
+        let standing = self.ledger.see(case.cost, case.tenant, parts, case.now);
+        (self.share, self.purses) = (standing.share, standing.purses);
         if let Some(keep) = opinion.policy
-            && self.ledger.pay(case.cost, case.tenant, case.now)
+            && self.pay(Payer::All(parts), case.cost, case.tenant, case.now)
         {
             self.learn(opinion, case);
-            self.spend_for_policy(case.cost);
             self.counters.n_kept += 1;
             return Verdict::Keep(keep);
         }
@@ -203,7 +200,7 @@ impl Desk {
     /// nobody can say with what probability, they stand for nobody but themselves.
     pub(super) fn drain(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
         self.pay_debts(now, settled);
-        self.spend(now, settled, |desk, idx| desk.lanes[idx].allotment.credit() >= 1.0);
+        self.spend(now, settled, |desk, idx| desk.purses.lanes[idx].credit() >= 1.0);
         self.draw_all(now, settled);
         self.spend(now, settled, |_, _| true);
         self.spend_on_nearly(now, settled);
@@ -216,25 +213,24 @@ impl Desk {
         self.reserve.len()
     }
 
-    fn accrue(&mut self, accrued: Accrued) {
-        if accrued.horizon != self.horizon {
-            self.horizon = accrued.horizon;
-            for lane in &mut self.lanes {
-                lane.allotment = Allotment::default();
-            }
-            self.chance = Allotment::default();
+    /// Parts of the budget as they are now.
+    fn parts(&self) -> Parts {
+        Parts {
+            lanes: std::array::from_fn(|idx| self.lanes[idx].weight),
+            chance: self.chance_weight,
         }
-        self.share = accrued.share;
-        for lane in &mut self.lanes {
-            lane.allotment.given += lane.weight * accrued.units;
-        }
-        self.chance.given += self.chance_weight * accrued.units;
+    }
+
+    /// Pays for a keep from a purse.
+    fn pay(&mut self, payer: Payer, cost: Cost, tenant: u32, now: Timestamp) -> bool {
+        let purses = self.ledger.pay_from(payer, cost, tenant, now);
+        self.purses = purses.unwrap_or(self.purses);
+        purses.is_some()
     }
 
     fn decide(&mut self, opinion: &Opinion, case: &Case, settled: &mut Vec<Settled>) -> Verdict {
         let units = self.units(case.cost);
-        let credits = self.lanes.iter().map(|lane| lane.allotment.credit());
-        let saved = credits.sum::<f64>() + self.chance.credit();
+        let saved = self.purses.credit();
         let mut waits = [None; N_LANES];
         for (idx, wait) in waits.iter_mut().enumerate() {
             let lane = &mut self.lanes[idx];
@@ -244,12 +240,11 @@ impl Desk {
             let bits = opinion.claims[idx].map_or(f32::NEG_INFINITY, |claim| claim.bits);
             let tail = lane.judge(bits, case.lot, case.now);
             let Some(claim) = opinion.claims[idx] else { continue };
-            let is_kept = f64::from(tail.drawn) <= lane.threshold(self.share, self.pace.units())
-                && lane.allotment.credit() >= units
+            let is_kept = f64::from(tail.drawn) <= self.threshold(idx)
+                && self.purses.lanes[idx].credit() >= units
                 && !self.yields(idx, claim);
-            if is_kept && self.ledger.pay(case.cost, case.tenant, case.now) {
-                let keep = self.kept_by_content(idx, claim, f64::from(tail.share), case.cost);
-                return Verdict::Keep(keep);
+            if is_kept && self.pay(Payer::Lane(idx), case.cost, case.tenant, case.now) {
+                return Verdict::Keep(self.kept_by_content(idx, claim, f64::from(tail.share)));
             }
             if self.lanes[idx].is_candidate(tail, self.share, saved / units) {
                 *wait = Some(claim);
@@ -267,11 +262,18 @@ impl Desk {
             probability,
             stratum: opinion.stratum,
             draw: Draw::Open,
+            rank: 0,
         };
         if waits.iter().any(Option::is_some) && self.has_room_for(case.cost, &waits, settled) {
             return self.hold(held);
         }
         self.draw(held, settled)
+    }
+
+    /// The greatest tail that a lane keeps now.
+    fn threshold(&self, idx: usize) -> f64 {
+        let credit = self.purses.lanes[idx].credit();
+        self.lanes[idx].threshold(self.share, credit, self.purses.usual())
     }
 
     /// Whether a lane has kept enough of this source for now, and another could be kept instead.
@@ -298,9 +300,10 @@ impl Desk {
         if nominal >= 1.0 || nominal <= 0.0 {
             return nominal.clamp(0.0, 1.0);
         }
-        let given = self.chance.given;
+        let chance = self.purses.chance;
+        let given = chance.given;
         let target = (CHANCE_TARGET_SHARE * given).max(CHANCE_TARGET.min(given / 4.0)).max(1.0);
-        let g = (self.chance.credit() - self.owed_units) / target;
+        let g = (chance.credit() - self.owed_units) / target;
         (nominal * g.clamp(CHANCE_G.0, CHANCE_G.1)).min(1.0)
     }
 
@@ -310,7 +313,7 @@ impl Desk {
             return self.nearly(held, settled);
         }
         let is_free = self.owed.is_empty();
-        if is_free && self.ledger.pay(held.cost, held.tenant, self.last) {
+        if is_free && self.pay(Payer::Chance, held.cost, held.tenant, self.last) {
             return Verdict::Keep(self.kept_by_chance(&held));
         }
         if self.has_room_for(held.cost, &[None; N_LANES], settled) {
@@ -332,18 +335,18 @@ impl Desk {
         }
         // Rare strata by rarity, a bit of which is more than any luck; then by luck.
         let luck = (held.probability / drawn) as f32;
-        let rank = if is_rare { RARE_FIRST + held.stratum.bits } else { luck };
+        let rank = ordered(if is_rare { RARE_FIRST + held.stratum.bits } else { luck });
         while self.reserve.len() >= self.waiting.n_traces as usize
             || self.reserve.n_bytes() + held.cost.n_bytes > self.waiting.n_bytes
         {
             let Some(&(worst, slot)) = self.nearly.first() else { return Verdict::Drop };
-            if worst >= ordered(rank) {
+            if worst >= rank {
                 return Verdict::Drop;
             }
             self.give_up(slot, self.last, settled);
         }
-        let slot = self.reserve.put(Held { draw: Draw::Lost, ..held });
-        self.nearly.insert((ordered(rank), slot));
+        let slot = self.reserve.put(Held { draw: Draw::Lost, rank, ..held });
+        self.nearly.insert((rank, slot));
         self.ticket()
     }
 
@@ -405,7 +408,9 @@ impl Desk {
                 self.owed.retain(|&owed| owed != slot);
                 self.owed_units -= self.units(held.cost);
             }
-            Draw::Lost => self.nearly.retain(|&(_, nearly)| nearly != slot),
+            Draw::Lost => {
+                self.nearly.remove(&(held.rank, slot));
+            }
         }
         Some(held)
     }
@@ -416,7 +421,7 @@ impl Desk {
         if held.draw != Draw::Open || !is_won(&held) {
             self.counters.n_budget_exhausted += u64::from(held.draw == Draw::Won);
             self.settle(slot, None, settled);
-        } else if self.owed.is_empty() && self.ledger.pay(held.cost, held.tenant, now) {
+        } else if self.owed.is_empty() && self.pay(Payer::Chance, held.cost, held.tenant, now) {
             let keep = self.kept_by_chance(&held);
             self.settle(slot, Some(keep), settled);
         } else {
@@ -449,7 +454,7 @@ impl Desk {
             if held.draw != Draw::Open {
                 continue;
             }
-            if is_won(&held) && self.ledger.pay(held.cost, held.tenant, now) {
+            if is_won(&held) && self.pay(Payer::Chance, held.cost, held.tenant, now) {
                 let keep = self.kept_by_chance(&held);
                 self.settle(slot, Some(keep), settled);
             } else if let Some(held) = self.reserve.get_mut(slot) {
@@ -465,7 +470,7 @@ impl Desk {
                 self.owed.pop_front();
                 continue;
             };
-            if !self.ledger.pay(held.cost, held.tenant, now) {
+            if !self.pay(Payer::Chance, held.cost, held.tenant, now) {
                 break;
             }
             let keep = self.kept_by_chance(&held);
@@ -502,8 +507,8 @@ impl Desk {
         let Some(held) = self.reserve.get(slot) else { return false };
         let Some(claim) = held.claims[idx] else { return false };
         let tail = lane.tail(claim.bits, held.lot);
-        lane.allotment.credit() >= self.units(held.cost)
-            && f64::from(tail.drawn) <= lane.threshold(self.share, self.pace.units())
+        self.purses.lanes[idx].credit() >= self.units(held.cost)
+            && f64::from(tail.drawn) <= self.threshold(idx)
     }
 
     fn promote_one(
@@ -515,12 +520,12 @@ impl Desk {
     ) -> bool {
         let Some(&held) = self.reserve.get(slot) else { return false };
         let Some(claim) = held.claims[idx] else { return false };
-        if !self.ledger.pay(held.cost, held.tenant, now) {
+        if !self.pay(Payer::Lane(idx), held.cost, held.tenant, now) {
             return false;
         }
         let tail = f64::from(self.lanes[idx].tail(claim.bits, held.lot).share);
         let erase_threshold = held.draw == Draw::Lost;
-        let keep = self.kept_by_content(idx, claim, tail, held.cost);
+        let keep = self.kept_by_content(idx, claim, tail);
         self.settle(slot, Some(Keep { erase_threshold, ..keep }), settled);
         true
     }
@@ -533,7 +538,7 @@ impl Desk {
         may: impl Fn(&Self, usize) -> bool,
     ) {
         loop {
-            let credit = |idx: usize| self.lanes[idx].allotment.credit();
+            let credit = |idx: usize| self.purses.lanes[idx].credit();
             let waits = |&idx: &usize| !self.lanes[idx].waiting.is_empty() && may(self, idx);
             let lanes = (0..N_LANES).filter(waits);
             let Some(idx) = lanes.max_by(|&a, &b| credit(a).total_cmp(&credit(b))) else { break };
@@ -548,7 +553,7 @@ impl Desk {
     fn spend_on_nearly(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
         while let Some(&(_, slot)) = self.nearly.last() {
             let Some(held) = self.reserve.get(slot).copied() else { break };
-            if !self.ledger.pay(held.cost, held.tenant, now) {
+            if !self.pay(Payer::Chance, held.cost, held.tenant, now) {
                 break;
             }
             let keep = Keep { threshold: 0, erase_threshold: true, ..self.kept_by_chance(&held) };
@@ -556,23 +561,12 @@ impl Desk {
         }
     }
 
-    /// A keep by policy is nobody's in particular: lanes and chance bear it by their weights.
-    fn spend_for_policy(&mut self, cost: Cost) {
-        let units = self.units(cost);
-        for lane in &mut self.lanes {
-            lane.allotment.spent += lane.weight * units;
-        }
-        self.chance.spent += self.chance_weight * units;
-    }
-
-    fn kept_by_content(&mut self, idx: usize, claim: Claim, tail: f64, cost: Cost) -> Keep {
-        let units = self.units(cost);
-        self.lanes[idx].spend(units, claim.source);
+    fn kept_by_content(&mut self, idx: usize, claim: Claim, tail: f64) -> Keep {
+        self.lanes[idx].count(claim.source);
         Keep { reason: self.reasons[idx], claim, tail, threshold: 0, erase_threshold: false }
     }
 
-    fn kept_by_chance(&mut self, held: &Held) -> Keep {
-        self.chance.spent += self.units(held.cost);
+    fn kept_by_chance(&self, held: &Held) -> Keep {
         let is_certain = held.probability >= 1.0;
         Keep {
             reason: if is_certain { self.certain_reason } else { self.chance_reason },

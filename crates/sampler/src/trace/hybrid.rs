@@ -6,6 +6,8 @@
 //! back steadily, so that nothing jumps where the budget equals that share.
 
 use super::desk::Opinion;
+use crate::error::Error;
+use crate::snapshot::code::{Reader, Writer};
 
 const LATENCY: f64 = 0.5;
 const STRUCTURE: f64 = 0.2;
@@ -30,6 +32,15 @@ pub(super) struct Shares {
     /// Traces that look anomalous.
     pub(super) anomalies: f64,
     n_traces: u64,
+    news: ShareNews,
+}
+
+/// Traces that other shards have not been told of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ShareNews {
+    all: u32,
+    errors: u32,
+    anomalies: u32,
 }
 
 /// Part of the budget of each lane, and of chance.
@@ -48,6 +59,39 @@ impl Shares {
         let rate = RATE.max(1.0 / self.n_traces as f64);
         self.errors += rate * (f64::from(u8::from(error.is_some())) - self.errors);
         self.anomalies += rate * (f64::from(u8::from(is_odd)) - self.anomalies);
+        self.news.all = self.news.all.saturating_add(1);
+        self.news.errors += u32::from(error.is_some());
+        self.news.anomalies += u32::from(is_odd);
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        writer.f64(self.errors);
+        writer.f64(self.anomalies);
+        writer.u64(self.n_traces);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let (errors, anomalies) = (reader.count()?, reader.count()?);
+        if errors > 1.0 || anomalies > 1.0 {
+            return Err(reader.corrupt("a share is above 1"));
+        }
+        Ok(Self { errors, anomalies, n_traces: reader.u64()?, news: ShareNews::default() })
+    }
+
+    pub(super) fn news(&mut self) -> ShareNews {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Counts the traces of another shard, as if they had come one after the other.
+    pub(super) fn hear(&mut self, news: ShareNews) {
+        if news.all == 0 {
+            return;
+        }
+        let n = f64::from(news.all);
+        self.n_traces += u64::from(news.all);
+        let rate = (1.0 - (1.0 - RATE).powf(n)).max(n / self.n_traces as f64);
+        self.errors += rate * (f64::from(news.errors) / n - self.errors);
+        self.anomalies += rate * (f64::from(news.anomalies) / n - self.anomalies);
     }
 
     /// Weights under a budget of this share of all traces. They add up to 1.
@@ -66,7 +110,7 @@ mod tests {
     use super::*;
 
     fn check(errors: f64, anomalies: f64, share: f64, expected: [f64; 4]) {
-        let shares = Shares { errors, anomalies, n_traces: 1 };
+        let shares = Shares { errors, anomalies, n_traces: 1, ..Shares::default() };
         let Weights { lanes: [latency, structure, error], chance } = shares.weights(share);
         for (found, expected) in [latency, structure, error, chance].into_iter().zip(expected) {
             assert!((found - expected).abs() < 1e-9, "{found} {expected}");
@@ -82,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_baseline_does_not_jump_where_the_budget_equals_the_anomalies() {
-        let shares = Shares { errors: 0.0, anomalies: 0.05, n_traces: 1 };
+        let shares = Shares { errors: 0.0, anomalies: 0.05, n_traces: 1, ..Shares::default() };
         let chance = |share: f64| shares.weights(share).chance;
         assert!((chance(0.0499) - chance(0.0501)).abs() < 1e-3);
         assert!(chance(0.1) > 0.149 && chance(0.02) < 0.021);

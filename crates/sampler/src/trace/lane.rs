@@ -8,16 +8,12 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 use spanwise_model::Timestamp;
 
-use crate::tail::{Tail, Tails};
+use crate::tail::{Tail, TailNews, Tails};
 
 /// Traces whose tail is up to so many times the threshold may wait for budget.
 const CANDIDATE_FACTOR: f64 = 4.0;
 /// The threshold without savings, as a part of the nominal one, and at most.
 const G: (f64, f64) = (0.5, 2.0);
-/// Savings at which the threshold is the nominal one: what this much time brings in, or this many
-/// traces if that is more. An incident of minutes finds something to be kept from.
-const SAVINGS_NS: u64 = 900 * 1_000_000_000;
-const SAVINGS_TRACES: f64 = 3500.0;
 /// Savings are never smaller than what so many traces bring in.
 const SAVINGS_MIN: f64 = 2.0;
 /// Share of a lane's keeps that one source (a call site, a word) may have while others wait.
@@ -27,21 +23,6 @@ const SOURCE_MEMORY: f32 = 512.0;
 /// Sources that are remembered.
 const N_SOURCES_MAX: usize = 1024;
 
-/// Budget in units that was given to a lane and what it spent, in this horizon.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Allotment {
-    pub(super) given: f64,
-    pub(super) spent: f64,
-}
-
-/// How much budget comes in of late.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
-    by_time: f64,
-    by_traces: f64,
-    last: Timestamp,
-}
-
 /// A lane whose keeps are decided by a score.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
@@ -50,7 +31,6 @@ pub(super) struct Lane {
     pub(super) is_used: bool,
     /// Share of the budget; 0 until enough is known.
     pub(super) weight: f64,
-    pub(super) allotment: Allotment,
     /// Who waits for budget: (score as an ordered number, slot of the reserve).
     pub(super) waiting: BTreeSet<(u32, u32)>,
     sources: Sources,
@@ -63,38 +43,12 @@ struct Sources {
     total: f32,
 }
 
-impl Allotment {
-    pub(super) fn credit(self) -> f64 {
-        self.given - self.spent
-    }
-
-    /// The factor on the threshold: 1/2 with nothing saved, 1 with the usual savings.
-    fn g(self, usual: f64) -> f64 {
-        (G.0 + (1.0 - G.0) * self.credit() / usual).clamp(G.0, G.1)
-    }
-}
-
-impl Pace {
-    pub(super) fn count(&mut self, units: f64, now: Timestamp) {
-        let passed = now.since(self.last).min(SAVINGS_NS) as f64 / SAVINGS_NS as f64;
-        self.last = self.last.max(now);
-        self.by_time = self.by_time * (1.0 - passed) + units;
-        self.by_traces = self.by_traces * (1.0 - 1.0 / SAVINGS_TRACES) + units;
-    }
-
-    /// What the usual savings come to.
-    pub(super) fn units(self) -> f64 {
-        self.by_time.max(self.by_traces)
-    }
-}
-
 impl Lane {
     pub(super) fn new(is_used: bool) -> Self {
         Self {
             tails: Tails::new(),
             is_used,
             weight: 0.0,
-            allotment: Allotment::default(),
             waiting: BTreeSet::new(),
             sources: Sources::default(),
         }
@@ -110,10 +64,13 @@ impl Lane {
         self.tails.peek(bits, lot)
     }
 
-    /// The greatest tail that is kept, when the budget is this share of all and `pace` is what all
-    /// lanes together usually save.
-    pub(super) fn threshold(&self, share: f64, pace: f64) -> f64 {
-        self.weight * share * self.allotment.g(self.weight * pace + SAVINGS_MIN)
+    /// The greatest tail that is kept, when the budget is this share of all, the lane has saved
+    /// `credit` and all together usually save `usual`.
+    pub(super) fn threshold(&self, share: f64, credit: f64, usual: f64) -> f64 {
+        let usual = self.weight * usual + SAVINGS_MIN;
+        // The factor on the threshold: 1/2 with nothing saved, 1 with the usual savings.
+        let g = (G.0 + (1.0 - G.0) * credit / usual).clamp(G.0, G.1);
+        self.weight * share * g
     }
 
     /// Whether a tail may wait for budget: it is near the threshold, or there are savings, for so many
@@ -127,9 +84,28 @@ impl Lane {
         self.tails.calibration_ks()
     }
 
-    /// Notes a keep and what it was kept for.
-    pub(super) fn spend(&mut self, units: f64, source: u64) {
-        self.allotment.spent += units;
+    /// Its recent scores.
+    pub(super) const fn tails(&self) -> &Tails {
+        &self.tails
+    }
+
+    /// Recent scores from before.
+    pub(super) fn restore(&mut self, tails: Tails) {
+        self.tails = tails;
+    }
+
+    /// Scores that other shards have not been told of.
+    pub(super) fn news(&mut self) -> TailNews {
+        self.tails.news()
+    }
+
+    /// Learns the scores of another shard.
+    pub(super) fn hear(&mut self, news: &TailNews, now: Timestamp) {
+        self.tails.hear(news, now);
+    }
+
+    /// Notes what something was kept for.
+    pub(super) fn count(&mut self, source: u64) {
         self.sources.count(source);
     }
 
@@ -180,12 +156,12 @@ mod tests {
     fn a_source_is_crowded_only_among_many() {
         let mut lane = Lane::new(true);
         for _ in 0..2 {
-            lane.spend(1.0, 7);
+            lane.count(7);
         }
         assert!(!lane.is_crowded(7));
         for i in 0..20 {
-            lane.spend(1.0, 7);
-            lane.spend(1.0, 100 + i);
+            lane.count(7);
+            lane.count(100 + i);
         }
         assert!(lane.is_crowded(7) && !lane.is_crowded(100) && !lane.is_crowded(55));
     }

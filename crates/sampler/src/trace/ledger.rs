@@ -3,11 +3,15 @@
 //! At every moment of a horizon, kept <= B x seen (or B x elapsed) + what the horizon before left,
 //! for the total and for each tenant. Nothing here is a threshold or an estimate: [`Ledger::pay`]
 //! says yes or no. All shards of a process hold the same ledger, so that the bound holds for their
-//! sum by construction; it is asked once or twice per trace, never per span.
+//! sum by construction; it is asked once or twice per trace, never per span. What each lane was given
+//! and spent is kept here too ([`super::purse`]): an incident is kept from what all shards have saved.
 //!
 //! Horizons tumble and are aligned to the epoch: over a sliding window a percentage can be broken by
 //! old traffic that leaves the window, without any keep.
 
+mod stored;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -15,6 +19,7 @@ use rustc_hash::FxHashMap;
 use spanwise_model::Timestamp;
 
 use super::budget::{Budget, Unit};
+use super::purse::{Parts, Payer, Purses};
 use crate::budget::Budget as Rate;
 use crate::error::Error;
 
@@ -27,6 +32,8 @@ const BURST_S: usize = 60;
 const N_TENANTS_MAX: usize = 10_000;
 /// The account of the tenants beyond.
 const OTHERS: u32 = u32::MAX;
+/// Tenants whose names begin with the same so many bytes are one.
+const NAME_BYTES_MAX: usize = 256;
 
 /// The bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,15 +80,13 @@ pub struct Balance {
     pub n_other_tenants: u64,
 }
 
-/// What a trace that was seen brought in.
+/// How things stand after a trace was seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Accrued {
-    /// Units of budget, to be shared out among the lanes of whoever saw it.
-    pub(super) units: f64,
+pub(super) struct Standing {
     /// The budget as a share of what is seen, as far as known.
     pub(super) share: f64,
-    /// Number of the horizon.
-    pub(super) horizon: u64,
+    /// What lanes and chance have left.
+    pub(super) purses: Purses,
 }
 
 #[derive(Debug)]
@@ -89,12 +94,24 @@ struct Accounts {
     bound: Bound,
     total: Account,
     tenants: FxHashMap<u32, Account>,
+    names: BTreeMap<Box<[u8]>, Named>,
+    /// The number that was given last.
+    last_number: u32,
     n_refused: u64,
     n_other_tenants: u64,
-    /// Budget handed out as [`Accrued`] in this horizon.
+    /// Budget shared out in this horizon.
     accrued: f64,
+    purses: Purses,
     /// Units and their costs lately seen, for the share a rate amounts to.
     lately: Lately,
+}
+
+/// A tenant that is known by name.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    number: u32,
+    /// The horizon in which it was asked for last.
+    horizon: u64,
 }
 
 /// One account of a horizon.
@@ -186,9 +203,12 @@ impl Ledger {
             bound,
             total: Account::new(Timestamp::default(), 0),
             tenants: FxHashMap::default(),
+            names: BTreeMap::new(),
+            last_number: 0,
             n_refused: 0,
             n_other_tenants: 0,
             accrued: 0.0,
+            purses: Purses::default(),
             lately: Lately::default(),
         }))))
     }
@@ -214,14 +234,37 @@ impl Ledger {
         Ok(())
     }
 
-    /// Counts a trace of a tenant as seen (0 = no tenant).
-    pub(super) fn see(&self, cost: Cost, tenant: u32, now: Timestamp) -> Accrued {
-        self.lock().see(cost, tenant, now)
+    /// The number of a tenant by its name: the same name has the same number, another one another,
+    /// as long as it is asked for once a horizon. There are 10,000; beyond, all others are one.
+    pub fn tenant(&self, name: &[u8], now: Timestamp) -> u32 {
+        self.lock().tenant_of(name, now)
+    }
+
+    /// Counts a trace of a tenant as seen (0 = no tenant), and shares out what it brings in.
+    pub(super) fn see(&self, cost: Cost, tenant: u32, parts: Parts, now: Timestamp) -> Standing {
+        self.lock().see(cost, tenant, parts, now)
     }
 
     /// Pays for a keep; `false` if it would exceed the bound: then it must not be kept now.
     pub fn pay(&self, cost: Cost, tenant: u32, now: Timestamp) -> bool {
         self.lock().pay(cost, tenant, now)
+    }
+
+    /// As [`Ledger::pay`], from somebody's purse; how things stand then.
+    pub(super) fn pay_from(
+        &self,
+        payer: Payer,
+        cost: Cost,
+        tenant: u32,
+        now: Timestamp,
+    ) -> Option<Purses> {
+        let mut accounts = self.lock();
+        if !accounts.pay(cost, tenant, now) {
+            return None;
+        }
+        let units = cost.units(accounts.bound.total.unit) as f64;
+        accounts.purses.spend(units, payer);
+        Some(accounts.purses)
     }
 
     /// The account of all traces.
@@ -248,10 +291,35 @@ impl Accounts {
         let bound = self.bound;
         if self.total.advance(&bound, bound.total, now) {
             self.accrued = 0.0;
+            self.purses.restart();
+            self.forget_tenants();
         }
     }
 
-    fn see(&mut self, cost: Cost, tenant: u32, now: Timestamp) -> Accrued {
+    fn tenant_of(&mut self, name: &[u8], now: Timestamp) -> u32 {
+        let name = &name[..name.len().min(NAME_BYTES_MAX)];
+        let horizon = self.bound.horizon_of(now);
+        if let Some(named) = self.names.get_mut(name) {
+            named.horizon = named.horizon.max(horizon);
+            return named.number;
+        }
+        if self.names.len() >= N_TENANTS_MAX || self.last_number == OTHERS - 1 {
+            self.n_other_tenants += 1;
+            return OTHERS;
+        }
+        self.last_number += 1;
+        self.names.insert(name.into(), Named { number: self.last_number, horizon });
+        self.last_number
+    }
+
+    /// Makes room: tenants that sent nothing in the horizon that has ended are forgotten.
+    fn forget_tenants(&mut self) {
+        let horizon = self.total.horizon;
+        self.names.retain(|_, named| named.horizon + 1 >= horizon);
+        self.tenants.retain(|_, account| account.horizon + 1 >= horizon);
+    }
+
+    fn see(&mut self, cost: Cost, tenant: u32, parts: Parts, now: Timestamp) -> Standing {
         self.advance(now);
         let bound = self.bound;
         let units = cost.units(bound.total.unit);
@@ -265,7 +333,8 @@ impl Accounts {
         let brought = (allowed - self.accrued).max(0.0);
         self.accrued += brought;
         let share = self.lately.share(bound.total.rate, brought, units as f64);
-        Accrued { units: brought, share, horizon: self.total.horizon }
+        self.purses.give(brought, parts, now);
+        Standing { share, purses: self.purses }
     }
 
     fn pay(&mut self, cost: Cost, tenant: u32, now: Timestamp) -> bool {

@@ -41,6 +41,8 @@ pub(super) struct Held {
     pub(super) probability: f64,
     pub(super) stratum: Claim,
     pub(super) draw: Draw,
+    /// Where it stands among those who lost by little, as an ordered number; 0 = not among them.
+    pub(super) rank: u32,
 }
 
 /// Slots of held traces.

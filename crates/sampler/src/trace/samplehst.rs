@@ -15,14 +15,15 @@
 use spanwise_hst::{Construction, Forest, ForestConfig, Limits, ScoreKind};
 use spanwise_model::{CallSiteId, ClosedTrace};
 
-use super::clusters::{Clusters, Point};
+use super::clusters::{Clusters, Near, Point};
 use super::quotas::{Stratum, probabilities};
 use super::signals;
 use super::verdict::Claim;
-use super::words::Words;
+use super::words::{Found, Words};
 use crate::bits::log2;
 use crate::error::Error;
 use crate::evidence::CloseScores;
+use crate::snapshot::code::{Reader, Writer};
 
 /// Features that words are spread over, and the one that the latency word has.
 const N_BUCKETS: usize = 2;
@@ -63,7 +64,8 @@ pub(super) struct SampleHst {
     until_quotas: u32,
     /// What the trace at hand is.
     features: [f64; N_FEATURES],
-    point: Option<Point>,
+    /// Its distribution, and the nearest cluster.
+    point: Option<(Point, Option<Near>)>,
     /// Levels below this are rare.
     rare_level: f64,
 }
@@ -93,6 +95,32 @@ impl SampleHst {
         })
     }
 
+    /// Writes forest and clusters.
+    pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.window);
+        self.clusters.write(writer);
+        let mut forest = Vec::new();
+        self.forest.snapshot(&mut forest);
+        writer.u32(forest.len() as u32);
+        writer.out.extend_from_slice(&forest);
+    }
+
+    /// The reverse of [`SampleHst::write`], for a sampler with this seed.
+    pub(super) fn read(reader: &mut Reader<'_>, seed: u64) -> Result<Self, Error> {
+        let fresh = Self::new(seed)?;
+        let window = reader.u32()?;
+        if !(WINDOWS.0..=WINDOWS.1).contains(&window) {
+            return Err(reader.corrupt("a window is as long as none can be"));
+        }
+        let clusters = Clusters::read(reader, BANDWIDTH)?;
+        let len = reader.u32()?;
+        let forest = Forest::restore(reader.bytes(len as usize)?)?;
+        if forest.config() != fresh.forest.config() || forest.n_features() != N_FEATURES {
+            return Err(Error::Mismatch { what: "seed or forest" });
+        }
+        Ok(Self { forest, window, clusters, ..fresh })
+    }
+
     /// The cluster of the trace whose words were read last and the probability of a keep. Until the
     /// forest knows anything it is the budget.
     pub(super) fn judge(
@@ -102,9 +130,11 @@ impl SampleHst {
         words: &Words,
         budget: f64,
     ) -> (f64, Claim) {
-        let site = self.read(trace, scores, words);
-        self.point = self.distribution();
-        let Some(point) = self.point else { return (budget, Claim::NONE) };
+        let site = self.read_features(trace, scores, words);
+        self.point = None;
+        let Some(point) = self.distribution() else { return (budget, Claim::NONE) };
+        let near = self.clusters.nearest(&point);
+        self.point = Some((point, near));
         self.until_quotas = self.until_quotas.saturating_sub(1);
         if self.until_quotas == 0 {
             self.until_quotas = QUOTAS_EVERY;
@@ -112,9 +142,9 @@ impl SampleHst {
         }
         let level = point.iter().sum::<f32>() / point.len() as f32;
         let claim = |source| Claim { bits: -level, source, site };
-        let id = self.clusters.nearest_id(&point);
+        let id = near.map(|near| self.clusters.list()[near.idx].id);
         let known = id.and_then(|id| self.quotas.iter().find(|quota| quota.id == id));
-        let is_alone = self.clusters.find(&point).is_none() || known.is_none();
+        let is_alone = near.is_none_or(|near| !near.is_within) || known.is_none();
         let (probability, is_rare) = match known {
             // A cluster of its own, or a new one: nothing is rarer, unless its mass is usual.
             _ if is_alone && f64::from(level) < self.rare_level => (1.0, true),
@@ -130,11 +160,9 @@ impl SampleHst {
 
     /// Learns the trace that was judged last.
     pub(super) fn learn(&mut self) {
-        if let Some(point) = self.point.take() {
-            self.clusters.learn(&point);
+        if let Some((point, near)) = self.point.take() {
+            self.clusters.learn(&point, near);
         }
-        // The features are finite and of the right number: the forest cannot refuse them.
-        let _ = self.forest.learn(&self.features);
         if self.forest.n_latest() >= self.window {
             self.forest.flip();
             self.window = (2 * self.window).min(WINDOWS.1);
@@ -142,35 +170,46 @@ impl SampleHst {
     }
 
     /// Turns the bag of words into features; returns the call site of the rarest word.
-    fn read(&mut self, trace: &ClosedTrace, scores: &[CloseScores], words: &Words) -> CallSiteId {
+    fn read_features(
+        &mut self,
+        trace: &ClosedTrace,
+        scores: &[CloseScores],
+        words: &Words,
+    ) -> CallSiteId {
         self.features = [0.0; N_FEATURES];
         let mut slowest = SLOW_FROM;
         if let Some(latency) = signals::latency(trace, scores) {
             slowest = slowest.max(latency.bits);
         }
         self.features[N_BUCKETS] = f64::from(2.0 * (slowest - SLOW_FROM)).clamp(0.0, SLOW_BITS);
-        let mut rarest = (f32::NEG_INFINITY, CallSiteId::UNSET);
+        let mut rarest: [Option<&Found>; N_BUCKETS] = [None; N_BUCKETS];
         for found in words.bag() {
-            let bits = words.bits(found);
-            let bucket = (found.word.hash >> 32) as usize % N_BUCKETS;
-            let feature = &mut self.features[bucket];
-            *feature = feature.max(f64::from(bits).clamp(0.0, BITS));
-            if bits > rarest.0 {
-                rarest = (bits, found.word.site);
+            let rarest = &mut rarest[(found.word.hash >> 32) as usize % N_BUCKETS];
+            if rarest.is_none_or(|rarest| found.frequency < rarest.frequency) {
+                *rarest = Some(found);
             }
         }
-        rarest.1
+        for (feature, rarest) in self.features.iter_mut().zip(rarest) {
+            let bits = rarest.map_or(0.0, |rarest| words.bits(rarest));
+            *feature = f64::from(bits).clamp(0.0, BITS);
+        }
+        let all = rarest.into_iter().flatten();
+        let rarest = all.min_by(|a, b| a.frequency.total_cmp(&b.frequency));
+        rarest.map_or(CallSiteId::UNSET, |rarest| rarest.word.site)
     }
 
-    /// Percentiles of the logarithm of mass over the trees; `None` before the first flip.
+    /// Percentiles of the logarithm of mass over the trees; `None` before the first flip. Their walk is
+    /// also the one that learns: it looks at the reference alone.
     fn distribution(&mut self) -> Option<Point> {
-        let is_known = self.forest.masses(&self.features, &mut self.masses).unwrap_or(false);
+        let n = f64::from(self.forest.n_reference());
+        // The features are finite and of the right number: the forest cannot refuse them.
+        let is_known =
+            self.forest.masses_then_learn(&self.features, &mut self.masses).unwrap_or(false);
         if !is_known {
             return None;
         }
         self.masses.sort_unstable_by(f64::total_cmp);
         // The reference's size drops out: a window twice as long has twice the mass.
-        let n = f64::from(self.forest.n_reference());
         let at = |percent: usize| self.masses[percent * (N_TREES - 1) / 100];
         Some([10, 30, 50, 70, 90].map(|percent| {
             let mass = at(percent) * f64::from(WINDOWS.1) / n;

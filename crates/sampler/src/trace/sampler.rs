@@ -1,22 +1,25 @@
 //! The trace sampler: one front for every algorithm.
 
 use rustc_hash::FxHashSet;
-use spanwise_model::{ClosedTrace, Timestamp};
+use spanwise_model::{CallSiteId, CallSites, ClosedTrace, Timestamp};
 
 use super::config::{Algorithm, Config};
 use super::desk::{Case, Counters, Desk, Opinion};
-use super::hybrid::Shares;
+use super::hybrid::{ShareNews, Shares};
 use super::las_casas::LasCasas;
 use super::ledger::{Cost, Ledger};
 use super::policy::{Payment, PolicyKeep, Ruling};
 use super::reserve::N_LANES;
 use super::samplehst::SampleHst;
 use super::signals::{self, Structure};
+use super::snapshot::{self, Borrowed, Learned};
 use super::threshold;
 use super::verdict::{Claim, Keep, Reason, Settled, Ticket, Verdict};
-use super::words::Words;
+use super::words::{WordLesson, Words};
 use crate::error::Error;
 use crate::evidence::CloseScores;
+use crate::snapshot::code::Writer;
+use crate::tail::TailNews;
 
 /// Traces that are kept by plain chance before anything is known.
 const N_UNKNOWN: u64 = 200;
@@ -36,6 +39,19 @@ pub struct Subject<'a> {
     pub randomness: Option<u64>,
     /// Its tenant, 0 = none.
     pub tenant: u32,
+    /// The names of its call sites; `None` = their numbers stand for them, and what is learned means
+    /// nothing elsewhere.
+    pub sites: Option<&'a CallSites>,
+}
+
+/// What a sampler has learned since it last told others: see [`TraceSampler::lesson`].
+#[derive(Clone, Debug, Default)]
+pub struct Lesson {
+    n_known: u64,
+    words: WordLesson,
+    shapes: TailNews,
+    lanes: [TailNews; N_LANES],
+    shares: ShareNews,
 }
 
 /// Gauges and counters.
@@ -66,7 +82,10 @@ pub struct TraceSampler {
     sample_hst: Option<Box<SampleHst>>,
     las_casas: LasCasas,
     shares: Shares,
+    /// Traces learned here and by others.
     n_known: u64,
+    /// Of these the ones others have not been told of.
+    n_news: u64,
     /// Who waits and is to be kept without a threshold; no more than may wait.
     erased: FxHashSet<Ticket>,
 }
@@ -90,6 +109,7 @@ impl TraceSampler {
             las_casas: LasCasas::new(),
             shares: Shares::default(),
             n_known: 0,
+            n_news: 0,
             erased: FxHashSet::default(),
         })
     }
@@ -201,6 +221,72 @@ impl TraceSampler {
         assert_eq!(self.desk.n_held(), 0, "traces are held after drain");
     }
 
+    /// Takes what this shard has learned since the last call, for the other shards of the process; about
+    /// once a second.
+    pub fn lesson(&mut self) -> Lesson {
+        Lesson {
+            n_known: std::mem::take(&mut self.n_news),
+            words: self.words.lesson(),
+            shapes: self.structure.news(),
+            lanes: std::array::from_fn(|idx| self.desk.lanes[idx].news()),
+            shares: self.shares.news(),
+        }
+    }
+
+    /// Learns what another shard with the same settings has learned: how often each word was there,
+    /// and the scores in each lane. The forest and the clusters of `samplehst` and `las-casas` do not
+    /// take part: there each shard knows its own traces only.
+    pub fn hear(&mut self, lesson: &Lesson, now: Timestamp) {
+        self.words.hear(&lesson.words);
+        self.structure.hear(&lesson.shapes, now);
+        for (lane, news) in self.desk.lanes.iter_mut().zip(&lesson.lanes) {
+            lane.hear(news, now);
+        }
+        self.shares.hear(lesson.shares);
+        self.n_known += lesson.n_known;
+        if self.n_known >= N_UNKNOWN {
+            self.weigh();
+        }
+    }
+
+    /// The number of a retired call site may soon name another one.
+    pub fn forget(&mut self, site: CallSiteId) {
+        self.words.forget(site);
+    }
+
+    pub(super) const fn algorithm(&self) -> Algorithm {
+        self.config.algorithm
+    }
+
+    pub(super) const fn seed(&self) -> u64 {
+        self.config.seed
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        let learned = Borrowed {
+            n_known: self.n_known,
+            words: &self.words,
+            structure: &self.structure,
+            lanes: std::array::from_fn(|idx| self.desk.lanes[idx].tails()),
+            shares: &self.shares,
+            sample_hst: self.sample_hst.as_deref(),
+        };
+        snapshot::write(&learned, writer);
+    }
+
+    pub(super) fn replace(&mut self, learned: Learned) {
+        let Learned { n_known, words, structure, lanes, shares, sample_hst } = learned;
+        (self.n_known, self.words, self.structure) = (n_known, words, structure);
+        for (lane, tails) in self.desk.lanes.iter_mut().zip(lanes) {
+            lane.restore(tails);
+        }
+        self.shares = shares;
+        self.sample_hst = sample_hst.map(Box::new);
+        if self.n_known >= N_UNKNOWN {
+            self.weigh();
+        }
+    }
+
     /// Gauges and counters.
     pub fn stats(&self) -> Stats {
         let lane = |idx: usize| &self.desk.lanes[idx];
@@ -223,7 +309,7 @@ impl TraceSampler {
         };
         match self.config.algorithm {
             Algorithm::Hybrid => {
-                self.words.read(trace);
+                self.words.read_trace(trace, subject.sites);
                 opinion.claims = [
                     signals::latency(trace, scores),
                     self.structure.judge(&self.words, case.lot, case.now),
@@ -234,12 +320,12 @@ impl TraceSampler {
             Algorithm::Latency => opinion.claims[0] = signals::latency(trace, scores),
             Algorithm::Slowest => opinion.claims[0] = signals::duration(trace),
             Algorithm::Structure => {
-                self.words.read(trace);
+                self.words.read_trace(trace, subject.sites);
                 opinion.claims[1] = self.structure.judge(&self.words, case.lot, case.now);
             }
             Algorithm::Uniform => opinion.probability = self.desk.share,
             Algorithm::SampleHst => {
-                self.words.read(trace);
+                self.words.read_trace(trace, subject.sites);
                 let (hst, words) = (&mut self.sample_hst, &self.words);
                 let (probability, stratum) = match hst {
                     Some(hst) => hst.judge(trace, scores, words, self.desk.share),
@@ -265,6 +351,7 @@ impl TraceSampler {
         }
         self.las_casas.learn();
         self.n_known += 1;
+        self.n_news += 1;
         if self.config.algorithm == Algorithm::Hybrid {
             self.shares.count(opinion);
         }

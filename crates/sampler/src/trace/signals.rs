@@ -3,10 +3,10 @@
 use spanwise_model::{CallSiteId, ClosedTrace, StatusCode, Timestamp};
 
 use super::verdict::Claim;
-use super::words::{WordKind, Words};
+use super::words::{Found, Word, WordKind, Words};
 use crate::bits::log2;
 use crate::evidence::CloseScores;
-use crate::tail::Tails;
+use crate::tail::{TailNews, Tails};
 
 /// How much less the rarity of a self time counts alone, without share of the request, crowd and
 /// last window: a slow span of a small request is worth a keep, after those that slowed a request.
@@ -43,18 +43,37 @@ impl Structure {
         Self { shapes: Tails::new() }
     }
 
+    /// Recent shapes.
+    pub(super) const fn shapes(&self) -> &Tails {
+        &self.shapes
+    }
+
+    /// One that has seen these shapes.
+    pub(super) const fn of(shapes: Tails) -> Self {
+        Self { shapes }
+    }
+
+    /// Shapes that other shards have not been told of.
+    pub(super) fn news(&mut self) -> TailNews {
+        self.shapes.news()
+    }
+
+    /// Learns the shapes of another shard.
+    pub(super) fn hear(&mut self, news: &TailNews, now: Timestamp) {
+        self.shapes.hear(news, now);
+    }
+
     /// Judges the trace whose words were read last, and remembers its shape.
     pub(super) fn judge(&mut self, words: &Words, lot: f32, now: Timestamp) -> Option<Claim> {
-        let mut best: Option<Claim> = None;
+        // The word with the least frequency is the one with most bits.
+        let mut rarest: Option<&Found> = None;
         let mut shape = 0.0;
         for found in words.bag() {
             match WordKind::of(found.word.hash) {
-                Some(WordKind::Callees | WordKind::Repeats) => {
-                    let bits = words.bits(found);
-                    if best.is_none_or(|best| bits > best.bits) {
-                        let (source, site) = (found.word.hash, found.word.site);
-                        best = Some(Claim { bits, source, site });
-                    }
+                Some(WordKind::Callees | WordKind::Repeats)
+                    if rarest.is_none_or(|rarest| found.frequency < rarest.frequency) =>
+                {
+                    rarest = Some(found);
                 }
                 Some(WordKind::Shape) => {
                     let tail = self.shapes.judge(words.bits(found), lot, now);
@@ -63,7 +82,9 @@ impl Structure {
                 _ => {}
             }
         }
-        best.map(|best| Claim { bits: best.bits + SHAPE_PART * shape, ..best })
+        let Word { hash, site } = rarest?.word;
+        let bits = words.bits(rarest?) + SHAPE_PART * shape;
+        Some(Claim { bits, source: hash, site })
     }
 }
 

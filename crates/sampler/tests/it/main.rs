@@ -6,6 +6,7 @@ mod closing;
 mod policy;
 mod references;
 mod scale;
+mod shards;
 mod snapshot;
 mod stream;
 mod traces;

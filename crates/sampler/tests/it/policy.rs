@@ -383,7 +383,7 @@ fn ruled(n: u64, ruling: impl Fn(u64) -> Ruling) -> (Vec<Option<Keep>>, Balance)
     for i in 0..n {
         // A randomness that goes through all values evenly.
         let randomness = Some(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8);
-        let subject = Subject { trace: &closed, scores: &[], randomness, tenant: 0 };
+        let subject = Subject { trace: &closed, scores: &[], randomness, tenant: 0, sites: None };
         let now = Timestamp::from_millis(1_000 + i);
         match sampler.judge_ruled(&subject, ruling(i), now, &mut settled) {
             Verdict::Keep(keep) => keeps[i as usize] = Some(keep),

@@ -3,6 +3,7 @@
 mod bound;
 mod counts;
 mod regimes;
+mod stored;
 
 use std::sync::Arc;
 
@@ -135,15 +136,30 @@ impl Player {
 
     pub(crate) fn learn(&mut self, made: &Made) {
         let (trace, scores) = made.build();
-        let subject = Subject { trace: &trace, scores: &scores, randomness: None, tenant: 0 };
+        let subject =
+            Subject { trace: &trace, scores: &scores, randomness: None, tenant: 0, sites: None };
         let shard = (made.id >> 64) as usize % self.shards.len();
         self.shards[shard].learn(&subject, made.now);
     }
 
+    /// Has the shards tell each other what they have learned.
+    fn tell(&mut self, now: Timestamp) {
+        let lessons: Vec<_> = self.shards.iter_mut().map(TraceSampler::lesson).collect();
+        for (idx, shard) in self.shards.iter_mut().enumerate() {
+            for (_, lesson) in lessons.iter().enumerate().filter(|(other, _)| *other != idx) {
+                shard.hear(lesson, now);
+            }
+        }
+    }
+
     /// Judges a trace; returns the positions of what was kept at this moment.
     pub(crate) fn judge(&mut self, made: &Made, tenant: u32) -> Vec<usize> {
+        if self.ends.len().is_multiple_of(50) {
+            self.tell(made.now);
+        }
         let (trace, scores) = made.build();
-        let subject = Subject { trace: &trace, scores: &scores, randomness: None, tenant };
+        let subject =
+            Subject { trace: &trace, scores: &scores, randomness: None, tenant, sites: None };
         let shard = (made.id >> 64) as usize % self.shards.len();
         let mut settled = Vec::new();
         let verdict = self.shards[shard].judge(&subject, made.now, &mut settled);

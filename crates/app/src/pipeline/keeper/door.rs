@@ -96,6 +96,7 @@ impl Door {
         let (packed, codec) = self.pack(&batch, is_same);
         let (answer, answered) = oneshot::channel();
         let answer = Some(answer);
+        let charge = Arc::new(charge);
         let submitted = Submitted { packed, codec, is_same, batch, charge, place, answer };
         self.submit.send(submitted).await.map_err(|_| refused)?;
         answered.await.map_err(|_| refused)?

@@ -1,5 +1,7 @@
 //! What comes to the keeper.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use spanwise_assembler::Note;
 use spanwise_model::{Batch, TraceId};
@@ -19,7 +21,7 @@ pub(super) struct Submitted {
     /// Whether what is packed are the bytes of the batch, so that ranges in one are those in the other.
     pub(super) is_same: bool,
     pub(super) batch: Batch,
-    pub(super) charge: Charge,
+    pub(super) charge: Arc<Charge>,
     /// Its place in the worker's queue.
     pub(super) place: mpsc::OwnedPermit<Work>,
     /// Whoever waits for the answer; `None` once it was given.

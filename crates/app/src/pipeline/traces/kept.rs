@@ -1,10 +1,8 @@
 //! A kept trace, why it was kept, and its bytes as they leave.
 
-use std::hash::Hasher as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustc_hash::FxHasher;
 use spanwise_assembler::Note;
 use spanwise_model::{Batch, CallSites, ClosedTrace, SpanRef, Timestamp, TraceId, ValueRef};
 use spanwise_otlp::{KeptSpan, reframe};
@@ -215,16 +213,23 @@ fn framed(spans: &[KeptSpan<'_>], traces: std::ops::Range<usize>, is_whole: bool
     Pack { bytes: reframed.bytes, n_spans: reframed.order.len() as u64, traces, is_whole }
 }
 
-/// A number for a tenant's name, above 0. Two of ten thousand tenants share one in one case of 90.
-pub(super) fn tenant_of(value: ValueRef<'_>) -> u32 {
-    let mut hasher = FxHasher::default();
+/// Appends what names a tenant, texts and numbers told apart; whether the value names one.
+pub(super) fn tenant_name(value: ValueRef<'_>, name: &mut Vec<u8>) -> bool {
     match value {
-        ValueRef::Str(text) => hasher.write(text.as_bytes()),
-        ValueRef::Int(number) => hasher.write_i64(number),
-        ValueRef::Bool(flag) => hasher.write_u8(u8::from(flag)),
-        ValueRef::Bytes(bytes) => hasher.write(bytes),
-        _ => return 0,
+        ValueRef::Str(text) => {
+            name.push(b's');
+            name.extend_from_slice(text.as_bytes());
+        }
+        ValueRef::Int(number) => {
+            name.push(b'i');
+            name.extend_from_slice(&number.to_le_bytes());
+        }
+        ValueRef::Bool(flag) => name.extend([b'b', u8::from(flag)]),
+        ValueRef::Bytes(bytes) => {
+            name.push(b'x');
+            name.extend_from_slice(bytes);
+        }
+        _ => return false,
     }
-    // The high bits are the mixed ones.
-    ((hasher.finish() >> 32) as u32).max(1)
+    true
 }

@@ -31,6 +31,19 @@ pub struct LateCounters {
     pub n_promotions_too_late: u64,
 }
 
+impl LateCounters {
+    /// Adds what another shard has counted.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.n_followed_keep += other.n_followed_keep;
+        self.n_followed_drop += other.n_followed_drop;
+        self.n_joined += other.n_joined;
+        self.n_promoted += other.n_promoted;
+        self.n_over_budget += other.n_over_budget;
+        self.n_promotions_over_budget += other.n_promotions_over_budget;
+        self.n_promotions_too_late += other.n_promotions_too_late;
+    }
+}
+
 impl Stage {
     /// Late spans of a kept trace leave as it did. The trace itself is paid for; where the budget
     /// counts spans or bytes, these are not.
@@ -41,7 +54,7 @@ impl Stage {
         let is_charged = bound.total.unit != Unit::Traces
             || bound.per_tenant.is_some_and(|budget| budget.unit != Unit::Traces);
         let spans = KeptTrace::spans_of(trace);
-        if is_charged && !is_tagged && !self.pay(&spans, self.tenant(trace), now) {
+        if is_charged && !is_tagged && !self.pay(&spans, self.tenant(trace, now), now) {
             self.counters.late.n_over_budget += n_spans;
             return;
         }
@@ -68,7 +81,7 @@ impl Stage {
         for late in trace.spans.iter().filter(|late| !known.contains(&late.head().span_id)) {
             spans.push((Arc::clone(&late.batch), late.span_idx));
         }
-        if !self.pay(&spans, self.tenant(trace), now) {
+        if !self.pay(&spans, self.tenant(trace, now), now) {
             self.counters.late.n_promotions_over_budget += 1;
             return;
         }

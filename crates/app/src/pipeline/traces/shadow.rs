@@ -1,9 +1,9 @@
 //! A budget that is counted in the same pass and keeps nothing.
 
 use anyhow::Result;
-use spanwise_model::Timestamp;
+use spanwise_model::{CallSiteId, Timestamp};
 use spanwise_sampler::trace::{
-    Bound, Budget, Config, Ledger, Settled, Subject, TraceSampler, Verdict,
+    Bound, Budget, Config, Ledger, Lesson, Settled, Subject, TraceSampler, Verdict,
 };
 
 /// What another budget would have kept.
@@ -21,9 +21,13 @@ pub struct Shadow {
     settled: Vec<Settled>,
 }
 
+/// The bound of a shadow: another total, and no tenants.
+pub(super) const fn bound(bound: Bound, budget: Budget) -> Bound {
+    Bound { total: budget, per_tenant: None, ..bound }
+}
+
 impl Shadow {
-    pub(super) fn new(config: Config, bound: Bound, budget: Budget) -> Result<Self> {
-        let ledger = Ledger::new(Bound { total: budget, per_tenant: None, ..bound })?;
+    pub(super) fn new(config: Config, budget: Budget, ledger: Ledger) -> Result<Self> {
         let sampler = TraceSampler::new(config, ledger)?;
         let name = budget.to_string();
         Ok(Self { budget, name, n_seen: 0, n_kept: 0, sampler, settled: Vec::new() })
@@ -39,6 +43,18 @@ impl Shadow {
     pub(super) fn tick(&mut self, now: Timestamp) {
         self.sampler.tick(now, &mut self.settled);
         self.count_settled();
+    }
+
+    pub(super) fn lesson(&mut self) -> Lesson {
+        self.sampler.lesson()
+    }
+
+    pub(super) fn hear(&mut self, lesson: &Lesson, now: Timestamp) {
+        self.sampler.hear(lesson, now);
+    }
+
+    pub(super) fn forget(&mut self, site: CallSiteId) {
+        self.sampler.forget(site);
     }
 
     fn count_settled(&mut self) {

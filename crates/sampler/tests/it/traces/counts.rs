@@ -76,7 +76,8 @@ fn content_never_looks_at_randomness() {
         for (_, made) in &stream {
             let (trace, scores) = made.build();
             let randomness = Some((made.id ^ flip) as u64 & (threshold::FULL - 1));
-            let subject = Subject { trace: &trace, scores: &scores, randomness, tenant: 0 };
+            let subject =
+                Subject { trace: &trace, scores: &scores, randomness, tenant: 0, sites: None };
             let mut settled = Vec::new();
             let verdict = player.shards[0].judge(&subject, made.now, &mut settled);
             player.ends.push(match verdict {

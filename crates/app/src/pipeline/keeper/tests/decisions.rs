@@ -81,11 +81,7 @@ impl Process {
         let raw = crate::config::yaml::parse(yaml, "test").unwrap();
         let (config, problems) = crate::config::built::build(&raw);
         let config = config.unwrap_or_else(|| panic!("{problems:?}"));
-        let stage = traces::Config {
-            traces: config.traces.unwrap(),
-            recent_bytes: 4 << 20,
-            is_logged: true,
-        };
+        let stage = traces::Config::alone(config.traces.unwrap(), 4 << 20, true).unwrap();
         let mut core = Core::new(core::Config {
             sampler: config.sampler,
             // Most of what is open is in the log alone.
