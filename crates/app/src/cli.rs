@@ -326,6 +326,8 @@ pub enum BenchCommand {
     Hst(bench::HstArgs),
     /// Request bytes to decision against prost.
     Ingest(bench::IngestArgs),
+    /// What judging a trace costs, by sampler.
+    Traces(bench::TracesArgs),
     /// Queued requests to decisions: Table IV of the SCALE paper.
     Throughput(bench::ScenarioArgs),
     /// Memory of queued spans: Table III of the SCALE paper.

@@ -68,6 +68,7 @@ fn dispatch(cli: &Cli, output: &Output) -> anyhow::Result<Exit> {
             match command {
                 BenchCommand::Hst(args) => cli::bench::hst(args, output),
                 BenchCommand::Ingest(args) => cli::bench::ingest(args, output),
+                BenchCommand::Traces(args) => cli::bench::traces(args, output),
                 BenchCommand::Throughput(args) => cli::bench::throughput(args, output),
                 BenchCommand::Footprint(args) => cli::bench::footprint(args, output),
             }?;

@@ -9,11 +9,13 @@ mod hst;
 mod ingest;
 mod scenario;
 mod throughput;
+mod traces;
 
 pub use footprint::run as footprint;
 pub use hst::run as hst;
 pub use ingest::run as ingest;
 pub use throughput::run as throughput;
+pub use traces::run as traces;
 
 /// Arguments of `bench hst`.
 #[derive(Clone, Debug, Args)]
@@ -43,6 +45,17 @@ pub struct IngestArgs {
     pub requests: usize,
     /// How often the requests are sent.
     #[arg(long, default_value_t = 10)]
+    pub repeats: usize,
+}
+
+/// Arguments of `bench traces`.
+#[derive(Clone, Debug, Args)]
+pub struct TracesArgs {
+    /// Recorded spans, or `synthetic:traces|mixed[:seed]`.
+    #[arg(default_value = "synthetic:mixed")]
+    pub file: String,
+    /// How often the traces are judged.
+    #[arg(long, default_value_t = 5)]
     pub repeats: usize,
 }
 

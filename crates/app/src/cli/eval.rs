@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 mod archive;
-mod input;
+pub(super) mod input;
 mod shocks;
 mod spans;
 mod traces;

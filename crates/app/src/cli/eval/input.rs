@@ -18,14 +18,14 @@ const SEED: u64 = 1;
 
 /// Where spans come from.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(in crate::cli) enum Input {
     File(PathBuf),
     Synthetic(Scenario, u64),
 }
 
 impl Input {
     /// The input a user names.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(in crate::cli) fn parse(text: &str) -> Result<Self> {
         let Some(name) = text.strip_prefix(SYNTHETIC) else {
             return Ok(Self::File(PathBuf::from(text)));
         };
@@ -44,7 +44,7 @@ impl Input {
     }
 
     /// The spans of the first run.
-    pub(super) fn load(&self) -> Result<Stream> {
+    pub(in crate::cli) fn load(&self) -> Result<Stream> {
         match self {
             Self::File(path) => from_file(path),
             Self::Synthetic(scenario, seed) => Ok(Stream::synthetic(*scenario, *seed)?),
