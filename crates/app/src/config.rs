@@ -11,7 +11,7 @@ pub mod tail_sampling;
 pub mod yaml;
 
 pub use built::{
-    Config, Destination, Forward, ForwardProtocol, Listen, Otlp, SHARDS_MAX, Sent, TraceMode,
-    Traces,
+    Archive, Config, Destination, Forward, ForwardProtocol, Listen, Otlp, Peer, SHARDS_MAX, Sent,
+    TraceMode, Traces, Windows,
 };
 pub use load::{Loaded, load, read};

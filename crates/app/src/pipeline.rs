@@ -20,4 +20,5 @@ pub mod span_queue;
 pub mod spares;
 pub mod stored;
 pub mod traces;
+pub mod windows;
 pub mod worker;

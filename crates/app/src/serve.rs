@@ -1,6 +1,8 @@
 //! The running process: listeners, worker, processor and API wired together, from the sinks
 //! backwards, and taken down again in the order of the flow.
 
+mod archived;
+mod archives;
 mod backends;
 mod destinations;
 mod outlets;
@@ -81,6 +83,8 @@ pub struct Server {
     kept_on_disk: OnDisk,
     /// What destinations have not got at the end stays in the log.
     is_rest_logged: bool,
+    /// What is said of archives.
+    archives: Vec<String>,
 }
 
 /// What survives a restart.
@@ -141,6 +145,7 @@ impl Server {
             tokio::spawn(parts::api(http, Arc::clone(&state), config.listen.insecure, api_stopped));
         Ok(Self {
             addresses,
+            archives: archives::banner(&config, &role),
             role,
             receivers,
             outlets,
@@ -203,6 +208,7 @@ impl Server {
         if let Role::Processor { sampler } = &self.role {
             lines.push(format!("  subscribed to {sampler}"));
         }
+        lines.extend(self.archives.iter().map(|line| format!("  {line}")));
         lines.push(format!("  API    http://{}", self.addresses.http));
         lines.join("\n")
     }

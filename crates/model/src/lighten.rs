@@ -36,6 +36,7 @@ impl Contexts {
             instance: within(head.instance),
             schema_url: within(head.schema_url),
             version: within(head.version),
+            is_synthetic: head.is_synthetic,
         }
     }
 

@@ -12,6 +12,7 @@ use spanwise_wal::Durability;
 
 use super::raw::{RawConfig, RawListen, RawScaler, RawShards};
 
+mod archive;
 mod forward;
 mod listen;
 mod memory;
@@ -21,6 +22,7 @@ mod targets;
 mod traces;
 
 pub use self::shards::N_MAX as SHARDS_MAX;
+pub use archive::{Archive, Peer, Windows};
 pub use forward::{Destination, Forward, ForwardProtocol, Otlp, Sent};
 pub use targets::{Backend, Backends, known_targets};
 pub use traces::{TraceMode, Traces};
@@ -64,6 +66,8 @@ pub struct Config {
     pub ack_on: Durability,
     /// Threads that share the spans.
     pub shards: u32,
+    /// Archives; `None` = none are made and none received.
+    pub archive: Option<Archive>,
 }
 
 /// Addresses to listen on.
@@ -105,6 +109,11 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
     let traces = traces::build(&raw.sampler, &mut problems);
     let ack_on = ack_on(raw, &mut problems);
     let shards = shards::shards(raw, &mut problems);
+    let archive = archive::build(raw, &forward, listen.as_ref(), &mut problems);
+    if shards.is_some_and(|n| n > 1) && archive.iter().flatten().any(|a| a.windows.is_some()) {
+        let message = "one thread gathers the windows of an archive".to_owned();
+        problems.error("archive", "C022", message, "leave `shards` at 1, or make no windows here");
+    }
     if raw.sampler.traces.is_none() {
         forward::check_spans_only(&forward, &mut problems);
     }
@@ -137,6 +146,7 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
             traces: traces?,
             ack_on: ack_on?,
             shards: shards?,
+            archive: archive?,
         })
     })();
     (config, problems.0)
@@ -167,6 +177,9 @@ impl Config {
             traces.budget = default(&traces.budget, traces::BUDGET_DEFAULT);
             raw.sampler.mode = default(&raw.sampler.mode, "sample");
             raw.ack_on = default(&raw.ack_on, "fsync");
+        }
+        if let (Some(archive), Some(written)) = (&self.archive, &mut raw.archive) {
+            archive.write_to(written);
         }
         raw
     }

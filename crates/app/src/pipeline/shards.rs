@@ -123,6 +123,7 @@ fn move_resource(whole: &Batch, idx: u32, to: Option<&mut ResourceHead>, bytes: 
         instance: inner(from.instance),
         schema_url: inner(from.schema_url),
         version: inner(from.version),
+        is_synthetic: from.is_synthetic,
     };
 }
 

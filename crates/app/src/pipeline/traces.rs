@@ -34,6 +34,9 @@ pub use late::LateCounters;
 use recent::Recent;
 pub use shadow::Shadow;
 
+/// What a trace that waits for budget counts as: less unusual than those that got it.
+const WAITING_TAIL: f64 = 0.5;
+
 /// Settings of the stage.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -207,7 +210,8 @@ impl Stage {
     }
 
     /// A trace has closed: judges it, or lets it follow an earlier verdict. `scores` are what the
-    /// span sampler said of its spans; `is_anomalous` whether it kept one of them.
+    /// span sampler said of its spans; `is_anomalous` whether it kept one of them. Where the trace is
+    /// kept for what it is, or waits to be, the share of traces that are at least as unusual.
     pub fn closed(
         &mut self,
         trace: &ClosedTrace,
@@ -215,10 +219,10 @@ impl Stage {
         is_anomalous: bool,
         sites: &CallSites,
         now: Timestamp,
-    ) {
+    ) -> Option<f64> {
         if let Some(&ticket) = self.parked_ids.get(&trace.trace_id) {
             self.join(ticket, trace);
-            return;
+            return None;
         }
         match self.decided.find(trace.trace_id) {
             Some(Known::Kept(note)) => self.follow_keep(trace, note, now),
@@ -228,8 +232,9 @@ impl Stage {
             Some(Known::Likely) if !(trace.has_root && is_anomalous) => {
                 self.follow_drop(trace, is_anomalous, now);
             }
-            Some(Known::Likely) | None => self.judge(trace, scores, sites, now),
+            Some(Known::Likely) | None => return self.judge(trace, scores, sites, now),
         }
+        None
     }
 
     /// Brings what the last calls have settled to its end.
@@ -363,7 +368,7 @@ impl Stage {
         scores: &[CloseScores],
         sites: &CallSites,
         now: Timestamp,
-    ) {
+    ) -> Option<f64> {
         self.counters.n_seen += 1;
         let tenant = self.tenant(trace, now);
         let (randomness, sites) = (randomness(trace), Some(sites));
@@ -399,6 +404,11 @@ impl Stage {
             }
             (None, Verdict::Hold(ticket)) => self.park(ticket, trace),
             (None, _) => self.drop(trace.trace_id, trace.spans.len(), now),
+        }
+        match verdict {
+            Verdict::Keep(keep) => (keep.reason != Reason::Probability).then_some(keep.tail),
+            Verdict::Hold(_) => Some(WAITING_TAIL),
+            Verdict::Drop => None,
         }
     }
 

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use super::outlets::{Outlets, Shedding};
 use super::picture::{self, Picture, StagePicture};
 use super::saved::Saved;
-use super::{Addresses, Role, sampling};
+use super::{Addresses, Role, archived, sampling};
+use crate::archiving;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::pipeline::core::Core;
@@ -67,6 +68,7 @@ struct Inner {
     keeper: Option<Shown>,
     /// The latest of each shard, where there are several.
     pictures: Vec<Option<Picture>>,
+    archives: Option<archiving::Shown>,
     saved: Timestamp,
     stopping: bool,
 }
@@ -132,6 +134,11 @@ impl State {
         self.inner.lock().keeper.clone()
     }
 
+    /// Names where archives show their figures.
+    pub fn follow_archives(&self, shown: archiving::Shown) {
+        self.inner.lock().archives = Some(shown);
+    }
+
     /// Names where the account of the subscription is kept.
     pub fn follow_account(&self, account: watch::Receiver<Account>) {
         self.inner.lock().account = Some(account);
@@ -187,6 +194,7 @@ impl State {
             accepted: counters.n_spans,
             rejected: self.n_spans("rejected"),
             invalid_time: counters.n_invalid_time,
+            synthetic: counters.n_synthetic,
             kept: counters.n_kept_early + counters.n_kept_late,
             missed,
         };
@@ -250,6 +258,12 @@ impl State {
                 status.shedding |= showing.problem.is_some();
                 status.checks.push(span_log(&showing));
             }
+            if let Some(archives) = &inner.archives {
+                let showing = archives.get();
+                archived::count(&self.metrics.archives, &showing);
+                status.memory_bytes += archived::held_bytes(&showing);
+                status.archives = Some(archived::status(&showing));
+            }
             if inner.stopping {
                 status.checks.push(stopping());
             }
@@ -267,6 +281,7 @@ impl State {
         let Picture { open, sampler, sites, uncounted: spans, .. } = picture;
         let metrics = &self.metrics;
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        follow(&metrics.synthetic_spans, picture.counters.n_synthetic);
         metrics.open_traces.set(gauge(open.n_open_traces));
         metrics.open_bytes.set(gauge(open.bytes));
         metrics.call_sites.set(gauge(sites.len() as u64));
