@@ -30,6 +30,12 @@ pub fn compress(
 ) -> Result<Compressed, Error> {
     let requests: Vec<Bytes> = requests.into_iter().collect();
     let n_bytes_in = requests.iter().map(|request| request.len() as u64).sum();
+    if let Some(gan) = &options.gan {
+        let mut last = None;
+        let mut rolling = Rolling::default();
+        train(&requests, options, &[gan.epochs], &mut rolling, &mut |_, file| last = Some(file))?;
+        return last.ok_or(Error::NoFeature { method: Method::Ctgan });
+    }
     match options.level {
         Level::Lossless => {
             let mut header = Header::new(Level::Lossless, Method::Columns);
@@ -48,5 +54,39 @@ pub fn compress(
             Ok(Compressed { bytes, summary })
         }
         level => Err(Error::Unavailable { level }),
+    }
+}
+
+/// What a window leaves to the next when networks are trained: their weights, the critics' too, and
+/// normalisers. It stays in memory and is never stored.
+#[derive(Clone, Debug, Default)]
+pub struct Rolling {
+    #[cfg(feature = "ctgan")]
+    warm: Option<crate::ctgan::Warm>,
+}
+
+/// Trains the networks of the Gen-T paper once and compresses the window after each of the numbers of
+/// epochs, which ascend: what [`compress`] yields with [`Options::gan`] for each of them. `each` gets
+/// the number of epochs and the file. Networks of roots and chains go on from the window before if
+/// `rolling` saw one, and leave theirs to the next; starts and topologies are learnt anew.
+///
+/// # Errors
+/// As [`compress`]; or this build is without the cargo feature `ctgan`.
+pub fn train(
+    requests: &[Bytes],
+    options: &Options,
+    epochs: &[u32],
+    rolling: &mut Rolling,
+    each: &mut dyn FnMut(u32, Compressed),
+) -> Result<(), Error> {
+    #[cfg(feature = "ctgan")]
+    {
+        let mut each = |n, bytes, summary| each(n, Compressed { bytes, summary });
+        modelled::train(requests, options, epochs, &mut rolling.warm, &mut each)
+    }
+    #[cfg(not(feature = "ctgan"))]
+    {
+        let _ = (requests, options, epochs, rolling, each);
+        Err(Error::NoFeature { method: Method::Ctgan })
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use spanwise_otlp::DecodeError;
 
-use crate::level::Level;
+use crate::level::{Level, Method};
 use crate::tag::Tag;
 
 /// Why an archive was not written, opened or read.
@@ -68,6 +68,12 @@ pub enum Error {
         /// How much an archive holds.
         limit: u64,
     },
+    /// This build does not write or read what a method makes.
+    #[error("method {} is not in this build; build spanwise with the cargo feature `{}`", .method.name(), .method.name())]
+    NoFeature {
+        /// The method, named as its feature.
+        method: Method,
+    },
     /// This build does not write or read the level.
     #[error("level {level} is not available in this build")]
     Unavailable {
@@ -104,5 +110,16 @@ impl Error {
 
     pub(crate) fn corrupt_file(offset: usize, problem: &'static str) -> Self {
         Self::Corrupt { place: Place::File, offset: offset as u64, problem }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_build_lacks_is_named_as_its_cargo_feature() {
+        let error = Error::NoFeature { method: Method::Ctgan }.to_string();
+        assert!(error.ends_with("build spanwise with the cargo feature `ctgan`"), "{error}");
     }
 }

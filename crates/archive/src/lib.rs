@@ -3,10 +3,13 @@
 mod archive;
 mod compress;
 mod container;
+#[cfg(feature = "ctgan")]
+mod ctgan;
 mod entropy;
 mod error;
 pub mod evaluation;
 pub mod fidelity;
+mod gan_options;
 mod level;
 mod limits;
 mod lossless;
@@ -20,9 +23,10 @@ pub mod traces;
 mod varint;
 
 pub use archive::{Archive, Info, SectionInfo};
-pub use compress::{Compressed, compress};
+pub use compress::{Compressed, Rolling, compress, train};
 pub use container::Header;
 pub use error::{Error, Place};
+pub use gan_options::{GanOptions, HeadMetadata, Support, Times, TopologyCode};
 pub use level::{Level, Method, UnknownLevel};
 pub use limits::Limits;
 pub use options::{KeepVerbatim, Options};

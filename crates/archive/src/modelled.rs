@@ -8,6 +8,8 @@ use std::io;
 use bytes::Bytes;
 
 use crate::container::{Container, Header, Section, write_archive};
+#[cfg(feature = "ctgan")]
+use crate::ctgan;
 use crate::error::Error;
 use crate::fidelity::{Fidelity, Metric, Scorer};
 use crate::level::{Level, Method};
@@ -18,18 +20,72 @@ use crate::options::Options;
 use crate::structured::{self, Detail, Fitted, Mark};
 use crate::summary::Summary;
 use crate::tag::Tag;
-use crate::traces::{Builder, Error as WindowError};
+use crate::traces::{Builder, Error as WindowError, Traces};
 
 /// Version of the sections of a model.
 const VERSION: u16 = 1;
 /// The figures by which seeds are compared; the others are variants of them.
 const N_PRIMARY: usize = 16;
 
+/// A window before it is fitted: what stands beside any model, and what scores one.
+struct Prepared {
+    header: Header,
+    traces: Traces,
+    verbatim: Vec<Section>,
+    n_traces_verbatim: u64,
+    n_bytes_in: u64,
+    scorer: Scorer,
+}
+
 /// Compresses a window to a model.
 pub(crate) fn compress(requests: &[Bytes], options: &Options) -> Result<(Vec<u8>, Summary), Error> {
+    let mut prepared = prepare(requests, options, Method::Structured)?;
+    let detail = match options.level {
+        Level::Pinned => Detail::Pinned,
+        _ => Detail::Model,
+    };
+    let fit = structured::Options { beta: options.beta, detail, ..structured::Options::default() };
+    let traces = std::mem::take(&mut prepared.traces);
+    let fitted = Fitted::fit(&traces, &fit).map_err(|error| model_error(error, true))?;
+    drop(traces);
+    finish(&mut prepared, fitted.sections(), options)
+}
+
+/// Trains the paper's networks and compresses the window after each of the numbers of epochs, which
+/// ascend; `each` gets the number and the file. Goes on from `warm`, and leaves there what the next
+/// window goes on from.
+#[cfg(feature = "ctgan")]
+pub(crate) fn train(
+    requests: &[Bytes],
+    options: &Options,
+    epochs: &[u32],
+    warm: &mut Option<ctgan::Warm>,
+    each: &mut dyn FnMut(u32, Vec<u8>, Summary),
+) -> Result<(), Error> {
+    let gan = &options.gan.clone().unwrap_or_default();
+    let options = &Options { level: Level::Model, ..options.clone() };
+    let mut prepared = prepare(requests, options, Method::Ctgan)?;
+    let traces = std::mem::take(&mut prepared.traces);
+    let session = ctgan::Session::new(&traces, gan, warm.as_ref());
+    drop(traces);
+    let mut session = session.map_err(|error| model_error(error, true))?;
+    let mut n_done = 0;
+    for &n in epochs {
+        while n_done < n {
+            session.epoch();
+            n_done += 1;
+        }
+        let (bytes, summary) = finish(&mut prepared, session.fitted().sections(), options)?;
+        each(n, bytes, summary);
+    }
+    *warm = Some(session.warm());
+    Ok(())
+}
+
+fn prepare(requests: &[Bytes], options: &Options, method: Method) -> Result<Prepared, Error> {
     let source = Source::read(requests)?;
     let mut kept = source.choose(options);
-    let mut header = Header::new(options.level, Method::Structured);
+    let mut header = Header::new(options.level, method);
     (header.start_ns, header.end_ns) = source.times();
     let window =
         builder(requests)?.finish(|id| kept.contains(id)).map_err(|error| too_large(&error))?;
@@ -38,27 +94,28 @@ pub(crate) fn compress(requests: &[Bytes], options: &Options) -> Result<(Vec<u8>
     let (verbatim, n_spans_verbatim) = source.sections(&kept)?;
     header.n_traces = window.traces.n_traces() as u64 + n_traces_verbatim;
     header.n_spans = window.traces.n_spans() as u64 + n_spans_verbatim;
-    let detail = match options.level {
-        Level::Pinned => Detail::Pinned,
-        _ => Detail::Model,
-    };
-    let fit = structured::Options { beta: options.beta, detail, ..structured::Options::default() };
-    let fitted = Fitted::fit(&window.traces, &fit).map_err(|error| model_error(error, true))?;
-    drop(window);
-    let mut sections: Vec<Section> = fitted
-        .sections()
-        .into_iter()
-        .map(|(tag, bytes)| Section { tag: Tag(tag), version: VERSION, bytes })
-        .collect();
-    sections.extend(verbatim);
+    let n_bytes_in = requests.iter().map(|request| request.len() as u64).sum();
     let real = builder(requests)?.finish(|_| false).map_err(|error| too_large(&error))?;
-    let mut scorer = Scorer::new(&real.traces);
-    drop(real);
-    let (seed, fidelity) = search(&header, &sections, options, &mut scorer)?;
+    let scorer = Scorer::new(&real.traces);
+    let traces = window.traces;
+    Ok(Prepared { header, traces, verbatim, n_traces_verbatim, n_bytes_in, scorer })
+}
+
+/// Finds the best seed and writes the file.
+fn finish(
+    prepared: &mut Prepared,
+    model: Vec<([u8; 4], Vec<u8>)>,
+    options: &Options,
+) -> Result<(Vec<u8>, Summary), Error> {
+    let section = |(tag, bytes)| Section { tag: Tag(tag), version: VERSION, bytes };
+    let mut sections: Vec<Section> = model.into_iter().map(section).collect();
+    sections.extend(prepared.verbatim.iter().cloned());
+    let mut header = prepared.header;
+    let (seed, fidelity) = search(&header, &sections, options, &mut prepared.scorer)?;
     header.seed = seed;
     sections.push(Section { tag: Tag::FIDELITY, version: VERSION, bytes: fidelity.encode() });
-    let n_bytes_in = requests.iter().map(|request| request.len() as u64).sum();
     let bytes = write_archive(&header, &sections)?;
+    let &mut Prepared { n_bytes_in, n_traces_verbatim, .. } = prepared;
     Ok((bytes, Summary { header, n_bytes_in, n_traces_verbatim, near_lossless: None }))
 }
 
@@ -117,10 +174,41 @@ pub(crate) fn generate(
         }
     }
     let find = |tag: [u8; 4]| found.iter().find(|(t, _)| t.0 == tag).map(|(_, bytes)| &bytes[..]);
-    let fitted =
-        Fitted::read(find, container.limits()).map_err(|error| model_error(error, false))?;
-    let mark = Mark { archive_id: container.archive_id(), level: header.level.name() };
-    fitted.generate(header.seed, &mark, &mut |request| sink(request)).map_err(Error::Sink)
+    let mark = Mark {
+        archive_id: container.archive_id(),
+        level: header.level.name(),
+        method: header.method.name(),
+    };
+    let limits = container.limits();
+    let mut sink = |request| sink(request);
+    if header.method == Method::Ctgan {
+        return regenerate(find, limits, header.seed, &mark, &mut sink);
+    }
+    let fitted = Fitted::read(find, limits).map_err(|error| model_error(error, false))?;
+    fitted.generate(header.seed, &mark, &mut sink).map_err(Error::Sink)
+}
+
+#[cfg(feature = "ctgan")]
+fn regenerate<'a>(
+    find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+    limits: &Limits,
+    seed: u64,
+    mark: &Mark,
+    sink: &mut impl FnMut(Bytes) -> io::Result<()>,
+) -> Result<(), Error> {
+    let read = ctgan::Stored::read(find, limits).map_err(|error| model_error(error, false))?;
+    read.generate(seed, mark, sink).map_err(Error::Sink)
+}
+
+#[cfg(not(feature = "ctgan"))]
+fn regenerate<'a>(
+    _find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+    _limits: &Limits,
+    _seed: u64,
+    _mark: &Mark,
+    _sink: &mut impl FnMut(Bytes) -> io::Result<()>,
+) -> Result<(), Error> {
+    Err(Error::NoFeature { method: Method::Ctgan })
 }
 
 fn builder(requests: &[Bytes]) -> Result<Builder, Error> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use spanwise_model::TraceId;
 
+use crate::gan_options::GanOptions;
 use crate::level::Level;
 
 /// How to compress a window.
@@ -25,6 +26,9 @@ pub struct Options {
     /// Weight of data bits when a tree is split: more makes larger and more faithful models.
     /// Useful from .03 to 3. Default 1.
     pub beta: f64,
+    /// Trains the networks of the Gen-T paper in the place of trees; the level is then
+    /// [`Level::Model`]. Needs the cargo feature `ctgan`. Default none.
+    pub gan: Option<GanOptions>,
 }
 
 /// Which traces are kept verbatim.
@@ -48,6 +52,7 @@ impl Default for Options {
             keep_verbatim: KeepVerbatim::Nothing,
             verbatim_share: 0.25,
             beta: 1.0,
+            gan: None,
         }
     }
 }

@@ -22,13 +22,26 @@ pub(crate) mod template;
 mod text;
 mod topology;
 mod tree;
+#[cfg(feature = "ctgan")]
+mod vocabulary;
 
 use bytes::Bytes;
 
 use crate::limits::Limits;
 use crate::traces::Traces;
 
-pub(crate) use emit::Mark;
+pub(crate) use emit::{Mark, emit};
+pub(crate) use model::Model;
+#[cfg(feature = "ctgan")]
+pub(crate) use {
+    codes::Codes,
+    domain::{Domain, Key},
+    generate::Generated,
+    topology::{Shape, Topology},
+    vocabulary::{Described, describe, empty_codes, read_vocabulary, write_vocabulary},
+};
+#[cfg(all(test, feature = "ctgan"))]
+pub(crate) use {codes::Layout, model::Site};
 
 /// How a window is fitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,7 +86,7 @@ pub(crate) enum Detail {
 /// A window as a model.
 #[derive(Clone, Debug)]
 pub(crate) struct Fitted {
-    model: model::Model,
+    model: Model,
     pins: Option<pins::Pins>,
 }
 
@@ -126,7 +139,7 @@ impl Fitted {
         sink: &mut impl FnMut(Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
         let generated = generate::generate(&self.model, self.pins.as_ref(), seed);
-        emit::emit(&self.model, &generated, mark, sink)
+        emit(&self.model, &generated, mark, sink)
     }
 }
 

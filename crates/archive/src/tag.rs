@@ -25,6 +25,8 @@ impl Tag {
     pub const COLUMNS: Self = Self(*b"COLS");
     /// Traces stored as they are, beside any level.
     pub const VERBATIM: Self = Self(*b"VERB");
+    /// The networks of the paper: generators, and how numbers become their units.
+    pub const NETWORKS: Self = Self(*b"GANS");
     /// What the compressor measured of its own file.
     pub const FIDELITY: Self = Self(*b"FIDE");
 }

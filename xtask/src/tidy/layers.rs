@@ -37,9 +37,10 @@ const fn pure(
 }
 
 /// Every crate has a row; a row without its crate is a fault too.
-const LAYERS: [Layer; 16] = [
+const LAYERS: [Layer; 17] = [
     pure("model", &[], &["bytes", "hashbrown", "rustc-hash", "smallvec"]),
     pure("hst", &[], &[]),
+    pure("ctgan", &[], &["gemmkit", "libm", "thiserror"]),
     pure("assembler", &["model"], &["bytes", "hashbrown", "rustc-hash", "smallvec", "thiserror"]),
     pure(
         "sampler",
@@ -65,7 +66,7 @@ const LAYERS: [Layer; 16] = [
     shell("orchestrator", &["model"]),
     shell("api", &["model"]),
     shell("eval", &["model", "hst", "assembler", "sampler", "analyzer", "scaler", "sim"]),
-    shell("archive", &["model", "otlp"]),
+    shell("archive", &["model", "otlp", "ctgan"]),
     shell("testkit", &["model", "orchestrator"]),
     shell(
         "app",

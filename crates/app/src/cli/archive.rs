@@ -51,6 +51,8 @@ pub enum LevelName {
     L2,
     /// A model.
     L3,
+    /// The networks of the Gen-T paper; needs a build with the cargo feature `ctgan`.
+    Ctgan,
 }
 
 /// Arguments of `archive compress`; the file to write is `-o`.
@@ -81,6 +83,9 @@ pub struct CompressArgs {
     /// Weight of data bits in the model: more makes larger and more faithful files (.03 to 3).
     #[arg(long, default_value_t = 1.0)]
     pub beta: f64,
+    /// Passes over a window when networks are trained (`--level ctgan`).
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub epochs: u32,
 }
 
 /// Arguments of `archive generate`; the file to write is `-o`.
@@ -135,7 +140,7 @@ impl LevelName {
             Self::L0 => Level::Lossless,
             Self::L1 => Level::NearLossless,
             Self::L2 => Level::Pinned,
-            Self::L3 => Level::Model,
+            Self::L3 | Self::Ctgan => Level::Model,
         }
     }
 }

@@ -99,6 +99,29 @@ fn rows_of_an_evaluation_are_numbers_or_null() {
     assert!(rows[3].get("w1_se").is_none());
 }
 
+/// Scenario: the networks of the paper are trained on two windows, brought back, and compared after
+/// one epoch and after two.
+#[test]
+fn networks_are_trained_stored_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((_, archive), (_, again)) =
+        (file(&folder, "shop.spwa"), file(&folder, "again.otlp.pb.zst"));
+    let args = ["archive", "compress", &shop(), "-o", &archive, "--level", "ctgan"];
+    let written = json(&[&args[..], &["--epochs", "1", "--window", "250"]].concat());
+    assert_eq!((written.as_array().unwrap().len(), &written[0]["level"]), (2, &"ctgan".into()));
+    let first = written[0]["file"].as_str().unwrap();
+    let generated = json(&["archive", "generate", first, "-o", &again]);
+    assert_eq!(generated["spans"], written[0]["spans"]);
+
+    let args = ["eval", "archive", &shop(), "--models", "l3,ctgan", "--baselines", ""];
+    let rows = json(&[&args[..], &["--epochs", "1,2"]].concat());
+    let epochs: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["epochs"]).collect();
+    assert_eq!(epochs, [&Value::Null, &1.into(), &2.into()]);
+    assert_eq!((&rows[1]["method"], &rows[1]["level"]), (&"ctgan".into(), &Value::Null));
+    assert_eq!(rows[1]["topology_recall"], 1.0);
+    assert!(rows[1]["w1"] != rows[2]["w1"]);
+}
+
 #[test]
 fn figures_are_drawn_into_a_folder() {
     let folder = tempfile::tempdir().unwrap();

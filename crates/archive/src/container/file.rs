@@ -301,7 +301,7 @@ impl Container {
     }
 }
 
-const KNOWN: [Tag; 10] = [
+const KNOWN: [Tag; 11] = [
     Tag::DICT,
     Tag::SHAPES,
     Tag::LABELLED_SHAPES,
@@ -311,6 +311,7 @@ const KNOWN: [Tag; 10] = [
     Tag::PINS,
     Tag::COLUMNS,
     Tag::VERBATIM,
+    Tag::NETWORKS,
     Tag::FIDELITY,
 ];
 

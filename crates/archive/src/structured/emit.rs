@@ -23,6 +23,8 @@ pub(crate) struct Mark {
     pub(crate) archive_id: [u8; 16],
     /// `l2` or `l3`.
     pub(crate) level: &'static str,
+    /// `structured` or `ctgan`.
+    pub(crate) method: &'static str,
 }
 
 /// A protobuf message under construction.
@@ -127,7 +129,7 @@ fn resource(model: &Model, at: usize, mark: &Mark) -> Vec<u8> {
     message.attribute(1, b"trace.synthetic", &Datum::Bool(true));
     message.attribute(1, b"trace.synthetic.archive_id", &Datum::Str(hex.into_bytes()));
     message.attribute(1, b"trace.synthetic.level", &Datum::Str(mark.level.as_bytes().to_vec()));
-    message.attribute(1, b"trace.synthetic.method", &Datum::Str(b"structured".to_vec()));
+    message.attribute(1, b"trace.synthetic.method", &Datum::Str(mark.method.as_bytes().to_vec()));
     message.0
 }
 
@@ -173,7 +175,8 @@ fn span(model: &Model, generated: &Generated, span: usize, ids: &Ids) -> Message
         let slot = codes.base[span] as usize + slot + 1;
         let key = &model.keys[usize::from(key_id)];
         let pick = generated.picks[slot];
-        let Some(value) = value(key, key_id, codes.slots[slot], pick) else { continue };
+        let number = generated.numbers.get(slot).copied();
+        let Some(value) = value((key, key_id), codes.slots[slot], pick, number) else { continue };
         match (key.place, &value) {
             (Place::Span, _) => message.attribute(9, &key.name, &value),
             (Place::Exception, _) => {
@@ -196,15 +199,16 @@ fn span(model: &Model, generated: &Generated, span: usize, ids: &Ids) -> Message
     message
 }
 
-/// The value of a code, picked by a random number among those it stands for.
-fn value(key: &Key, key_id: u16, code: u16, pick: u32) -> Option<Datum> {
+/// The value of a code, picked by a random number among those it stands for; of a numeric key the
+/// number itself, if it is given.
+fn value((key, key_id): (&Key, u16), code: u16, pick: u32, number: Option<i64>) -> Option<Datum> {
     let at = usize::from(code.checked_sub(1)?);
     match &key.domain {
         Domain::Categories { values, .. } => {
             Some(values.get(at).cloned().unwrap_or(Datum::Str(RARE.to_vec())))
         }
         Domain::Numbers { bins, decimals, is_int } => {
-            let number = bins.value(at, pick);
+            let number = number.unwrap_or_else(|| bins.value(at, pick));
             let scale = 10_i64.pow(u32::from(*decimals));
             Some(if *is_int {
                 Datum::Int(number)

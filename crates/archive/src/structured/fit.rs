@@ -34,9 +34,9 @@ pub(crate) struct Fit {
 }
 
 /// Labels of a window: the topology, and the label of each trace.
-struct Labels {
-    topology: Topology,
-    label: Vec<u32>,
+pub(super) struct Labels {
+    pub(super) topology: Topology,
+    pub(super) label: Vec<u32>,
 }
 
 /// Fits a model.
@@ -82,7 +82,7 @@ pub(crate) fn fit(traces: &Traces, options: &Options) -> Result<Fit, Error> {
 }
 
 /// Call sites by service and name; the site of each node. Names that few traces hold lose their ids.
-fn sites(traces: &Traces, trace_of: &[u32], model: &mut Model) -> Vec<u32> {
+pub(super) fn sites(traces: &Traces, trace_of: &[u32], model: &mut Model) -> Vec<u32> {
     let mut n_traces = vec![(0_u32, u32::MAX); traces.nodes.len()];
     for (&node, &trace) in traces.node.iter().zip(trace_of) {
         let entry = &mut n_traces[node as usize];
@@ -143,7 +143,12 @@ fn is_plain(name: &[u8]) -> bool {
 
 /// Resources by service; the resource of each pod. Those that few traces hold become one for each
 /// service that says nothing but its name.
-fn resources(traces: &Traces, trace_of: &[u32], site_of: &[u32], model: &mut Model) -> Vec<u32> {
+pub(super) fn resources(
+    traces: &Traces,
+    trace_of: &[u32],
+    site_of: &[u32],
+    model: &mut Model,
+) -> Vec<u32> {
     let mut n_traces = vec![(0_u32, u32::MAX); traces.pods.len()];
     for (&pod, &trace) in traces.pod.iter().zip(trace_of) {
         let entry = &mut n_traces[pod as usize];
@@ -186,7 +191,7 @@ fn resources(traces: &Traces, trace_of: &[u32], site_of: &[u32], model: &mut Mod
     of_pod
 }
 
-fn labels(traces: &Traces, site_of: &[u32], sites: &[Site]) -> Result<Labels, Error> {
+pub(super) fn labels(traces: &Traces, site_of: &[u32], sites: &[Site]) -> Result<Labels, Error> {
     if sites.len() >= usize::from(u16::MAX) {
         return Err(Error::TooMany("call sites"));
     }
@@ -269,7 +274,7 @@ fn occurrences(labels: &[u32], buckets: &[u16], model: &mut Model) {
     model.pairs.sort_unstable();
 }
 
-fn layout(fitted: &[Fitted], site_of: &[u32], n_sites: usize) -> Layout {
+pub(super) fn layout(fitted: &[Fitted], site_of: &[u32], n_sites: usize) -> Layout {
     let mut keys = vec![Vec::new(); n_sites];
     for (key, fitted) in fitted.iter().enumerate() {
         for &node in &fitted.nodes {

@@ -139,17 +139,24 @@ const NAMES: [&str; 16] = [
     "leaves",
 ];
 
+/// Sections of a model in file order.
+const ALL: [[u8; 4]; 6] = [DICT, SHAPES, LABELLED, TIMES, BINS, TREES];
+
 /// The sections of a model.
 pub(crate) fn write(model: &Model) -> Vec<([u8; 4], Vec<u8>)> {
+    write_part(model, &ALL)
+}
+
+/// Some sections of a model: the first so many of [`ALL`].
+pub(crate) fn write_part(model: &Model, tags: &[[u8; 4]]) -> Vec<([u8; 4], Vec<u8>)> {
     let mut copy = model.clone();
-    let all = [DICT, SHAPES, LABELLED, TIMES, BINS, TREES];
-    all.map(|tag| {
+    let coded = |&tag: &[u8; 4]| {
         let mut stream = Stream::new(Encoder::new(), Limits::default());
         let result = section(tag, &mut stream, &mut copy);
         debug_assert!(result.is_ok(), "{result:?}");
         (tag, stream.coder.finish())
-    })
-    .into()
+    };
+    tags.iter().map(coded).collect()
 }
 
 /// Reads a model back within limits. `find` yields the bytes of a section.
@@ -160,8 +167,20 @@ pub(crate) fn read<'a>(
     find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
     limits: &Limits,
 ) -> Result<Model, Error> {
+    read_part(find, limits, &ALL)
+}
+
+/// Reads some sections of a model back.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_part<'a>(
+    find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+    limits: &Limits,
+    tags: &[[u8; 4]],
+) -> Result<Model, Error> {
     let mut model = Model::default();
-    for tag in [DICT, SHAPES, LABELLED, TIMES, BINS, TREES] {
+    for &tag in tags {
         let bytes = find(tag).ok_or(Error::Missing(tag))?;
         let mut stream = Stream::new(Decoder::new(bytes), *limits);
         section(tag, &mut stream, &mut model)?;

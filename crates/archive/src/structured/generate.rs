@@ -40,6 +40,8 @@ pub(crate) struct Generated {
     pub(crate) copied: Vec<bool>,
     /// What picks a slot's value among those of its code; the same for copies.
     pub(crate) picks: Vec<u32>,
+    /// What slots of numeric keys hold, where codes are no bins; empty where they are.
+    pub(crate) numbers: Vec<i64>,
     pub(crate) start: Vec<u64>,
     pub(crate) end: Vec<u64>,
 }

@@ -17,7 +17,7 @@ use super::{Detail, Error, Fitted, Mark, Options};
 type Sections = Vec<([u8; 4], Vec<u8>)>;
 
 const MINUTE: u64 = 60_000_000_000;
-const MARK: Mark = Mark { archive_id: [9; 16], level: "l3" };
+const MARK: Mark = Mark { archive_id: [9; 16], level: "l3", method: "structured" };
 
 /// A shop of two services: `n` traces over three minutes, one in ten with a failed second call.
 fn shop(n: u64) -> Vec<SpanRecord> {

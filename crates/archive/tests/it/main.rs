@@ -2,9 +2,13 @@
 #![cfg(test)]
 
 mod corpus;
+#[cfg(feature = "ctgan")]
+mod ctgan;
 mod hostile;
 mod lossless;
 mod messages;
 mod near_lossless;
 mod oracle;
 mod stored;
+#[cfg(not(feature = "ctgan"))]
+mod without_ctgan;

@@ -64,3 +64,12 @@ fn threads_beside_each_other_give_the_same_bytes() {
         }
     });
 }
+
+/// Guarantees: the same bytes in debug and release builds and on every machine.
+#[cfg(feature = "ctgan")]
+#[test]
+fn networks_of_version_1_give_what_they_gave() {
+    let back = check(include_bytes!("../fixtures/ctgan.v1.spwa"), Level::Model);
+    let crc = back.iter().fold(0, |crc, request| crc32c::crc32c_append(crc, request));
+    assert_eq!(crc, include!("../fixtures/ctgan.v1.crc32c"));
+}

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use spanwise_archive::evaluation::Recording;
-use spanwise_archive::{Compressed, KeepVerbatim, Options, compress};
+use spanwise_archive::{Compressed, GanOptions, KeepVerbatim, Options, Rolling, compress, train};
 use spanwise_model::TraceId;
 
 use super::window::{Cut, numbered};
-use super::{CompressArgs, file, file_of, requests};
+use super::{CompressArgs, LevelName, file, file_of, requests};
 use crate::cli::output::Output;
 use crate::exit::{Exit, OK};
 use crate::resources;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &CompressArgs, output: &Output) -> Result<Exit> {
         all.extend(requests(input, output)?);
     }
     let written = match cut {
-        None => vec![window(all, &options, path)?],
+        None => vec![window(all, &options, path, &mut Rolling::default())?],
         Some(cut) => windows(all, &options, path, cut, output)?,
     };
     output.result(&written, |written| written.iter().map(line).collect())?;
@@ -57,25 +57,39 @@ fn windows(
     let windows = cut.windows(&recording);
     let bar = output.progress(windows.len() as u64, "compressing");
     let mut written = Vec::new();
+    let mut rolling = Rolling::default();
     for (number, traces) in windows.iter().enumerate() {
         let path = numbered(path, number, windows.len());
         let requests = recording.encode(&traces.clone().collect::<Vec<_>>());
-        written.push(window(requests, options, &path)?);
+        written.push(window(requests, options, &path, &mut rolling)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
     Ok(written)
 }
 
-fn window(requests: Vec<Bytes>, options: &Options, path: &Path) -> Result<Written> {
+/// Compresses a window; networks go on from the window before.
+fn window(
+    requests: Vec<Bytes>,
+    options: &Options,
+    path: &Path,
+    rolling: &mut Rolling,
+) -> Result<Written> {
     let began = resources::cpu_s();
-    let Compressed { bytes, summary } = compress(requests, options)?;
+    let Compressed { bytes, summary } = match &options.gan {
+        None => compress(requests, options)?,
+        Some(gan) => {
+            let mut last = None;
+            train(&requests, options, &[gan.epochs], rolling, &mut |_, file| last = Some(file))?;
+            last.context("nothing was trained")?
+        }
+    };
     let fit_cpu_s = began.zip(resources::cpu_s()).map(|(began, ended)| ended - began);
     file::write(path, &bytes)?;
     let header = summary.header;
     Ok(Written {
         file: path.to_owned(),
-        level: header.level.name(),
+        level: if options.gan.is_some() { header.method.name() } else { header.level.name() },
         traces: header.n_traces,
         spans: header.n_spans,
         traces_verbatim: summary.n_traces_verbatim,
@@ -113,6 +127,11 @@ fn options(args: &CompressArgs) -> Result<Options> {
         keep_verbatim: args.keep_verbatim.as_deref().map_or(Ok(KeepVerbatim::Nothing), kept)?,
         verbatim_share: args.verbatim_share,
         beta: args.beta,
+        gan: (args.level == LevelName::Ctgan).then(|| GanOptions {
+            epochs: args.epochs,
+            seed: args.seed,
+            ..GanOptions::default()
+        }),
     })
 }
 

@@ -8,16 +8,17 @@ use indicatif::ProgressBar;
 use spanwise_archive::evaluation::{Baseline, Codec, Period, Prices, Recording, periods};
 use spanwise_archive::fidelity::Scorer;
 use spanwise_archive::traces::Window;
-use spanwise_archive::{Archive, Level, Limits, Options, compress};
 
 mod figures;
+mod model;
 mod published;
 mod row;
 mod table;
 
+use model::{Model, elapsed};
 use row::{Costs, Row, Run};
 
-use crate::cli::archive::{generated, requests, window};
+use crate::cli::archive::{requests, window};
 use crate::cli::output::Output;
 use crate::resources;
 
@@ -27,7 +28,7 @@ pub struct ArchiveArgs {
     /// Recorded spans: `.otlp.pb[.zst|.gz]`, `.otlp.jsonl[.zst|.gz]`, `.parquet`.
     #[arg(required = true, value_name = "DATA")]
     pub files: Vec<PathBuf>,
-    /// Models: l0, l1, l2, l3.
+    /// Models: l0, l1, l2, l3, ctgan; its ablations ctgan-learned, -one-hot, -no-head, -absolute, -c3.
     #[arg(long, value_delimiter = ',', default_value = "l0,l1,l2,l3")]
     pub models: Vec<String>,
     /// Samplers: `head:N`, `tail:error`, `tail:latency`.
@@ -36,7 +37,7 @@ pub struct ArchiveArgs {
     /// Compressors of the samples: none, gzip, zstd, clp-like.
     #[arg(long, value_delimiter = ',', default_value = "gzip")]
     pub codecs: Vec<String>,
-    /// Epochs of models that are trained in epochs.
+    /// Epochs of `ctgan`, a row each from one training [default: 10].
     #[arg(long, value_delimiter = ',')]
     pub epochs: Vec<u32>,
     /// Runs with other seeds; figures are means with standard errors.
@@ -64,9 +65,10 @@ pub struct ArchiveArgs {
 
 /// What is compared, with words read.
 struct Plan {
-    levels: Vec<Level>,
+    models: Vec<Model>,
     baselines: Vec<Baseline>,
     codecs: Vec<Codec>,
+    epochs: Vec<u32>,
     n_runs: u64,
     prices: Prices,
 }
@@ -132,16 +134,17 @@ impl Plan {
             bail!("a price is below 0\n  fix: give US dollars");
         }
         Ok(Self {
-            levels: words(&args.models, level)?,
+            models: words(&args.models, str::parse)?,
             baselines: words(&args.baselines, |word| Ok(word.parse()?))?,
             codecs: words(&args.codecs, |word| Ok(word.parse()?))?,
+            epochs: args.epochs.clone(),
             n_runs: args.runs,
             prices,
         })
     }
 
     fn n_steps(&self) -> u64 {
-        (self.levels.len() + self.baselines.len() * self.codecs.len()) as u64 * self.n_runs
+        (self.models.len() + self.baselines.len() * self.codecs.len()) as u64 * self.n_runs
     }
 
     fn compare(&self, data: &str, recording: &Recording, bar: &ProgressBar) -> Result<Compared> {
@@ -149,25 +152,8 @@ impl Plan {
         let mut scorer = Scorer::new(&real.traces);
         let mut rows = Vec::new();
         let mut starts = vec![("real".to_owned(), starts(&real))];
-        for level in &self.levels {
-            let mut runs = Vec::new();
-            for seed in 0..self.n_runs {
-                bar.set_message(level.name());
-                let (run, window) = fit(recording, *level, seed, &mut scorer)?;
-                if seed == 0 {
-                    starts.push((level.name().to_owned(), self::starts(&window)));
-                }
-                runs.push(run);
-                bar.inc(1);
-            }
-            rows.push(Row::of(
-                data,
-                level.name(),
-                Some(*level),
-                None,
-                &runs,
-                &self.costs(recording),
-            ));
+        for model in &self.models {
+            rows.extend(self.model((data, recording), *model, &mut scorer, &mut starts, bar)?);
         }
         for baseline in &self.baselines {
             for (codec, runs) in self.sample(recording, *baseline, &mut scorer, &mut starts, bar)? {
@@ -176,6 +162,39 @@ impl Plan {
             }
         }
         Ok(Compared { rows, starts })
+    }
+
+    /// The rows of a model: one for each number of epochs, or one.
+    fn model(
+        &self,
+        (data, recording): (&str, &Recording),
+        model: Model,
+        scorer: &mut Scorer,
+        starts: &mut Vec<(String, Vec<u64>)>,
+        bar: &ProgressBar,
+    ) -> Result<Vec<Row>> {
+        let epochs = model.epochs(&self.epochs);
+        let asked: Vec<u32> = epochs.iter().copied().flatten().collect();
+        let mut by_epochs: Vec<(Option<u32>, Vec<Run>)> =
+            epochs.into_iter().map(|epochs| (epochs, Vec::new())).collect();
+        for seed in 0..self.n_runs {
+            bar.set_message(model.to_string());
+            for measured in model.measure(recording, seed, &asked, scorer)? {
+                let runs = by_epochs.iter_mut().filter(|(n, _)| *n == measured.epochs);
+                runs.for_each(|(_, runs)| runs.push(measured.run));
+                if seed == 0 {
+                    let name = named(&model.to_string(), measured.epochs);
+                    starts.push((name, self::starts(&measured.window)));
+                }
+            }
+            bar.inc(1);
+        }
+        let row = |(epochs, runs): (Option<u32>, Vec<Run>)| {
+            let costs = self.costs(recording);
+            let row = Row::of(data, &model.to_string(), model.level(), None, &runs, &costs);
+            row.after(epochs)
+        };
+        Ok(by_epochs.into_iter().map(row).collect())
     }
 
     fn costs(&self, recording: &Recording) -> Costs {
@@ -226,36 +245,9 @@ impl Plan {
     }
 }
 
-fn elapsed(began: Option<f64>) -> Option<f64> {
-    Some(resources::cpu_s()? - began?)
-}
-
-/// Compresses, generates, and scores what was generated.
-fn fit(
-    recording: &Recording,
-    level: Level,
-    seed: u64,
-    scorer: &mut Scorer,
-) -> Result<(Run, Window)> {
-    let options = Options { level, seed, ..Options::default() };
-    resources::forget_peak();
-    let began = resources::cpu_s();
-    let compressed = compress(recording.requests().iter().cloned(), &options)?;
-    let fit_cpu_s = elapsed(began);
-    let bytes = compressed.bytes.len() as u64;
-    let near = compressed.summary.near_lossless.map(|near| (near.ideal_bytes, near.timing_error));
-    let archive = Archive::open(compressed.bytes.into(), &Limits::default())?;
-    let began = resources::cpu_s();
-    archive.generate(&mut |request| {
-        std::hint::black_box(request);
-        Ok(())
-    })?;
-    let generate_cpu_s = elapsed(began);
-    let peak_rss = resources::peak_rss();
-    // Once more, since turning requests into columns is not part of generating them.
-    let window = generated(&archive)?;
-    let fidelity = scorer.score(&window.traces, 1.0);
-    Ok((Run { bytes, fit_cpu_s, generate_cpu_s, peak_rss, fidelity, near }, window))
+/// A method as tables and figures name it.
+fn named(method: &str, epochs: Option<u32>) -> String {
+    epochs.map_or_else(|| method.to_owned(), |n| format!("{method}@{n}"))
 }
 
 /// When each trace starts, in nanoseconds.
@@ -265,16 +257,6 @@ fn starts(window: &Window) -> Vec<u64> {
         (0..traces.n_traces()).map(|trace| traces.start[traces.spans_of(trace).start]).collect();
     starts.sort_unstable();
     starts
-}
-
-fn level(word: &str) -> Result<Level> {
-    match word.parse() {
-        Ok(level) => Ok(level),
-        Err(_) if word == "ctgan" => {
-            bail!("model `ctgan` is not in this build\n  fix: leave it out of --models")
-        }
-        Err(_) => bail!("unknown model `{word}`\n  fix: give l0, l1, l2 or l3"),
-    }
 }
 
 /// Reads each word; empty ones are none, so that a list can be emptied.
@@ -292,8 +274,7 @@ mod tests {
             let error = format!("{error:#}");
             assert!(error.contains(expected), "{error}");
         };
-        check(level("l9").unwrap_err(), "give l0, l1, l2 or l3");
-        check(level("ctgan").unwrap_err(), "not in this build");
+        check("l9".parse::<Model>().unwrap_err(), "give l0, l1, l2, l3 or ctgan");
         let read = |word: &str| Ok(word.parse::<Baseline>()?);
         check(words(&["mid:3".to_owned()], read).unwrap_err(), "tail:latency");
         assert_eq!(words(&[String::new()], read).unwrap(), []);

@@ -78,7 +78,7 @@ fn fidelity_by_bytes(data: &str, rows: &[&Row], metric: &str, what: &str) -> Str
         let name = match row.codec {
             Some(codec) if is_head => format!("head sampling, {codec}"),
             Some(codec) => format!("{}, {codec}", row.method),
-            None => row.method.clone(),
+            None => row.title(),
         };
         let own = series.entry(name.clone()).or_insert_with(|| Series {
             name,
@@ -143,9 +143,10 @@ fn ablation(rows: &[Row], data: &str) -> String {
             (format!("{name} (published)"), [q3, q1, q2, q4].map(|value| Some(*value)).to_vec())
         })
         .collect();
-    for row in rows.iter().filter(|row| row.data == data && row.level.is_some()) {
+    let is_model = |row: &&Row| row.level.is_some() || row.epochs.is_some();
+    for row in rows.iter().filter(is_model).filter(|row| row.data == data) {
         let values = QUERIES.map(|(metric, _)| row.figure(metric).mean).to_vec();
-        series.push((row.method.clone(), values));
+        series.push((row.title(), values));
     }
     let title = format!("ablation as published, and our levels: {data}");
     let frame = Frame { title: &title, x: "query", y: "F1, distance", is_log: false };

@@ -33,6 +33,8 @@ pub(super) struct Row {
     pub(super) method: String,
     pub(super) level: Option<Level>,
     pub(super) codec: Option<Codec>,
+    /// Of models that are trained in epochs.
+    pub(super) epochs: Option<u32>,
     /// Figures in the order of the JSON.
     figures: Vec<(&'static str, Figure)>,
 }
@@ -70,7 +72,18 @@ impl Row {
             ("usd_per_1m_transfer_once", figure(&|run| Some(cost(run).transfer_once))),
             ("usd_per_1m_compute", figure(&|run| cost(run).compute)),
         ]);
-        Self { data: data.to_owned(), method: method.to_owned(), level, codec, figures }
+        let (data, method) = (data.to_owned(), method.to_owned());
+        Self { data, method, level, codec, epochs: None, figures }
+    }
+
+    /// The same row, of a model trained for so many epochs.
+    pub(super) fn after(self, epochs: Option<u32>) -> Self {
+        Self { epochs, ..self }
+    }
+
+    /// The method as tables and figures name it, its epochs behind it.
+    pub(super) fn title(&self) -> String {
+        super::named(&self.method, self.epochs)
     }
 
     /// A row with nothing but some figures.
@@ -102,6 +115,7 @@ impl Serialize for Row {
         for (name, figure) in &self.figures {
             figure.write(&mut map, name)?;
         }
+        map.serialize_entry("epochs", &self.epochs)?;
         map.end()
     }
 }

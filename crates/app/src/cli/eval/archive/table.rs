@@ -16,7 +16,7 @@ pub(super) fn render(rows: &[Row]) -> String {
     // Writing into a String cannot fail.
     let _ = write!(
         text,
-        "{:<28} {:<12} {:<8} {:>10} {:>8} {:>6} {:>6}",
+        "{:<28} {:<17} {:<8} {:>10} {:>8} {:>6} {:>6}",
         "data", "method", "codec", "bytes", "B/span", "fit s", "gen s"
     );
     for metric in shown_metrics() {
@@ -28,9 +28,9 @@ pub(super) fn render(rows: &[Row]) -> String {
         let codec = row.codec.map_or("-", spanwise_archive::evaluation::Codec::name);
         let _ = write!(
             text,
-            "{:<28} {:<12} {:<8} {:>10} {:>8} {:>6} {:>6}",
+            "{:<28} {:<17} {:<8} {:>10} {:>8} {:>6} {:>6}",
             row.data,
-            row.method,
+            row.title(),
             codec,
             figure("bytes", 0),
             figure("bytes_per_span", 2),
@@ -65,7 +65,7 @@ pub(super) fn render(rows: &[Row]) -> String {
 /// The cells in which a model answers worse than 1:5 head sampling of the same recording does.
 fn shortfalls(rows: &[Row]) -> String {
     let mut text = String::new();
-    for model in rows.iter().filter(|row| row.level.is_some()) {
+    for model in rows.iter().filter(|row| row.level.is_some() || row.epochs.is_some()) {
         let is_bar = |row: &&Row| row.data == model.data && row.method == BAR;
         let Some(bar) = rows.iter().find(is_bar) else { continue };
         let worse = |metric: &Metric| {
@@ -76,7 +76,7 @@ fn shortfalls(rows: &[Row]) -> String {
         let cells: Vec<String> = Metric::ROW.iter().filter_map(worse).collect();
         let cells = if cells.is_empty() { "no cell".to_owned() } else { cells.join(", ") };
         // Writing into a String cannot fail.
-        let _ = writeln!(text, "{} {} worse than {BAR}: {cells}", model.data, model.method);
+        let _ = writeln!(text, "{} {} worse than {BAR}: {cells}", model.data, model.title());
     }
     if text.is_empty() { text } else { format!("\n{text}") }
 }
