@@ -36,7 +36,9 @@ fn generated(bytes: &[u8]) -> Vec<Bytes> {
 
 fn traces(requests: &[Bytes]) -> Traces {
     let mut builder = Builder::new();
-    requests.iter().for_each(|request| builder.push(request.clone()).unwrap());
+    for request in requests {
+        builder.push(request.clone()).unwrap();
+    }
     builder.finish(|_| false).unwrap().traces
 }
 
