@@ -31,6 +31,8 @@ use crate::limits::Limits;
 use crate::traces::Traces;
 
 pub(crate) use emit::{Mark, emit};
+#[cfg(feature = "ctgan")]
+pub(crate) use generate::order_siblings;
 pub(crate) use model::Model;
 #[cfg(feature = "ctgan")]
 pub(crate) use {

@@ -1,6 +1,8 @@
 //! From networks to a window: topologies by their counts, a start for each trace, its roots, and
 //! then chain after chain. See the six steps of the paper's Figure 4.
 
+use std::ops::Range;
+
 use spanwise_ctgan::{Frozen, Random, Scratch, Value};
 
 use super::Fitted;
@@ -8,7 +10,7 @@ use super::fit::{mask, start_entries};
 use super::metadata::{Spans, instant, seconds};
 use super::networks::{Input, Network, Networks, Seen};
 use crate::gan_options::{Support, Times};
-use crate::structured::{Codes, Generated, Model, Topology, empty_codes};
+use crate::structured::{Codes, Generated, Model, Topology, empty_codes, order_siblings};
 
 /// What random streams are for.
 const PURPOSE: [u64; 2] = [20, 21];
@@ -53,7 +55,7 @@ pub(crate) fn generate(fitted: &Fitted, networks: &Networks, seed: u64) -> (Mode
         let shape = shapes[traces[0] as usize];
         let seen = Seen::of(networks, shape, &fitted.model.topology.shapes[shape as usize]);
         for &trace in traces {
-            work.trace(trace as usize, starts[trace as usize], &seen);
+            work.trace((trace as usize, shape), starts[trace as usize], &seen);
         }
     }
     finish(&fitted.model, work.spans)
@@ -87,7 +89,7 @@ fn starts(fitted: &Fitted, networks: &Networks, random: &mut Random) -> (Vec<u32
 }
 
 impl Work<'_> {
-    fn trace(&mut self, trace: usize, start_ns: u64, seen: &Seen) {
+    fn trace(&mut self, (trace, shape): (usize, u32), start_ns: u64, seen: &Seen) {
         let begin = self.spans.codes.offsets[trace] as usize;
         let end = self.spans.codes.offsets[trace + 1] as usize;
         self.spans.start[begin..end].fill(start_ns);
@@ -104,6 +106,22 @@ impl Work<'_> {
             let tails: Vec<usize> = chain.tails.iter().map(|&n| begin + n as usize).collect();
             let head = Some(begin + chain.head as usize);
             self.fill(Network::Chain, &start, topology, &tails, head);
+        }
+        self.order(begin..end, shape);
+    }
+
+    /// Networks know nothing of siblings: a topology comes back as itself only if those start in its
+    /// order.
+    fn order(&mut self, spans: Range<usize>, shape: u32) {
+        let origin = self.fitted.begin_ns;
+        let after = |time: &u64| i64::try_from(time.saturating_sub(origin)).unwrap_or(i64::MAX);
+        let mut start: Vec<i64> = self.spans.start[spans.clone()].iter().map(after).collect();
+        let mut end: Vec<i64> = self.spans.end[spans.clone()].iter().map(after).collect();
+        let shape = &self.fitted.model.topology.shapes[shape as usize];
+        order_siblings(shape, &mut start, &mut end);
+        let whole = |time: i64| origin.saturating_add_signed(time);
+        for (at, (start, end)) in spans.zip(start.into_iter().zip(end)) {
+            (self.spans.start[at], self.spans.end[at]) = (whole(start), whole(end));
         }
     }
 

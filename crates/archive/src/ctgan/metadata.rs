@@ -435,15 +435,17 @@ impl Moments {
         self.yy += y * y;
     }
 
-    /// By least squares; level if h hardly varies.
+    /// By least squares; level if h hardly varies. A slope outside [0, 1] would let an error in the
+    /// duration of a root grow from child to child.
     fn line(self) -> Line {
         let n = self.n.max(1.0);
         let (h, y) = (self.h / n, self.y / n);
         let (var_h, var_y) = (self.hh / n - h * h, self.yy / n - y * y);
         let covariance = self.hy / n - h * y;
         let varies = self.n >= ROWS_MIN && var_h > VARIANCE_MIN;
-        let slope = if varies { (covariance / var_h) as f32 } else { 0.0 };
-        let left = (var_y - f64::from(slope) * covariance).max(0.0);
+        let slope = if varies { (covariance / var_h).clamp(0.0, 1.0) as f32 } else { 0.0 };
+        let b = f64::from(slope);
+        let left = (var_y - 2.0 * b * covariance + b * b * var_h).max(0.0);
         Line {
             mean: (y - f64::from(slope) * h) as f32,
             slope,

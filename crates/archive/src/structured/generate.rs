@@ -485,7 +485,7 @@ fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, pla
         let shape = model.topology.spans(codes.label[trace]);
         times.place(model, codes, trace, placer);
         mender.mend(placer, shape, &model.references, times.target[trace]);
-        order_siblings(shape, placer);
+        order_siblings(shape, &mut placer.start, &mut placer.end);
         for at in 0..shape.spans.len() {
             generated.start.push(start.saturating_add_signed(placer.start[at]));
             generated.end.push(start.saturating_add_signed(placer.end[at]));
@@ -497,8 +497,7 @@ fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, pla
 /// two, and one that waits for its parent's end may stand before one that does not. The earlier one
 /// moves with all below it, so durations stay; only where it would start before its parent, the
 /// later ones start some nanoseconds later.
-fn order_siblings(shape: &Shape, placer: &mut Placer) {
-    let (start, end) = (&mut placer.start, &mut placer.end);
+pub(crate) fn order_siblings(shape: &Shape, start: &mut [i64], end: &mut [i64]) {
     for at in (1..shape.spans.len()).rev() {
         let place = shape.places[at];
         if place.sibling == NONE {
@@ -555,10 +554,9 @@ mod tests {
         let spans = vec![(0, 0), (1, 1), (2, 2), (3, 1), (2, 1)];
         let topology = Topology::new(vec![spans], Vec::new());
         let check = |start: [i64; 5], end: [i64; 5], expected: [(i64, i64); 5]| {
-            let mut placer = Placer::default();
-            (placer.start, placer.end) = (start.to_vec(), end.to_vec());
-            order_siblings(&topology.shapes[0], &mut placer);
-            let times = placer.start.into_iter().zip(placer.end);
+            let (mut start, mut end) = (start, end);
+            order_siblings(&topology.shapes[0], &mut start, &mut end);
+            let times = start.into_iter().zip(end);
             assert_eq!(times.collect::<Vec<_>>(), expected);
         };
         let ordered = [(0, 100), (10, 20), (12, 18), (20, 30), (40, 50)];
