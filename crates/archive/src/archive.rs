@@ -51,6 +51,15 @@ impl Archive {
         Container::open(bytes, limits).map(|container| Self { container })
     }
 
+    /// Reads every section against its checksum, and all of them against the archive's id: what
+    /// passes is what was written. Cost: decompression, one section in memory at a time.
+    ///
+    /// # Errors
+    /// A section is damaged, or the id is another.
+    pub fn check(&self) -> Result<(), Error> {
+        self.container.check_sections()
+    }
+
     /// What the file says about itself.
     pub fn info(&self) -> Info {
         let container = &self.container;

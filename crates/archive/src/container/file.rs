@@ -73,19 +73,40 @@ pub(crate) struct Container {
 /// The id of the archive of these sections: the first half of the BLAKE3 hash of the header and of
 /// every section but FIDELITY.
 pub(crate) fn archive_id(header: &Header, sections: &[Section]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    let mut start = SectionWriter::new();
-    header.write(&mut start);
-    hasher.update(&start.finish(TABLE, 0).bytes);
-    for section in sections.iter().filter(|section| section.tag != Tag::FIDELITY) {
-        hasher.update(&section.tag.0);
-        hasher.update(&section.version.to_le_bytes());
-        hasher.update(&(section.bytes.len() as u64).to_le_bytes());
-        hasher.update(&section.bytes);
+    let mut id = Id::new(header);
+    for section in sections {
+        id.section(section.tag, section.version, &section.bytes);
     }
-    let mut id = [0; 16];
-    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    id
+    id.finish()
+}
+
+/// The id while it is computed.
+struct Id(blake3::Hasher);
+
+impl Id {
+    fn new(header: &Header) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        let mut start = SectionWriter::new();
+        header.write(&mut start);
+        hasher.update(&start.finish(TABLE, 0).bytes);
+        Self(hasher)
+    }
+
+    fn section(&mut self, tag: Tag, version: u16, bytes: &[u8]) {
+        if tag == Tag::FIDELITY {
+            return;
+        }
+        self.0.update(&tag.0);
+        self.0.update(&version.to_le_bytes());
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> [u8; 16] {
+        let mut id = [0; 16];
+        id.copy_from_slice(&self.0.finalize().as_bytes()[..16]);
+        id
+    }
 }
 
 /// The file of these sections, in their order. Each is compressed if that makes it smaller.
@@ -222,6 +243,18 @@ impl Container {
     ) -> impl Iterator<Item = Result<(u16, Bytes), Error>> + '_ {
         let entries = self.entries.iter().filter(move |entry| entry.tag == tag);
         entries.map(|entry| self.unpack(entry).map(|bytes| (entry.version, bytes)))
+    }
+
+    /// Unpacks every section, one at a time, and computes the id of what they hold anew.
+    pub(crate) fn check_sections(&self) -> Result<(), Error> {
+        let mut id = Id::new(&self.header);
+        for entry in &self.entries {
+            id.section(entry.tag, entry.version, &self.unpack(entry)?);
+        }
+        if id.finish() == self.archive_id {
+            return Ok(());
+        }
+        Err(Error::corrupt(TABLE, 0, "the archive's id is not that of its sections"))
     }
 
     fn check(&self) -> Result<(), Error> {

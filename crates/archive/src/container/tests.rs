@@ -38,6 +38,23 @@ fn read(bytes: &[u8], limits: &Limits) -> Result<Vec<(u16, Bytes)>, Error> {
 }
 
 #[test]
+fn a_file_is_checked_against_its_id_and_its_checksums() {
+    let open =
+        |file: &[u8]| Container::open(Bytes::copy_from_slice(file), &Limits::default()).unwrap();
+    let file = file();
+    open(&file).check_sections().unwrap();
+    let mut flipped = file.clone();
+    // The first byte of the first section, behind magic, versions and header.
+    flipped[8 + Header::N_BYTES] ^= 1;
+    open(&flipped).check_sections().unwrap_err();
+    // Sections of another file under a frame that claims this id.
+    let mut other = header();
+    other.seed += 1;
+    let id = archive_id(&other, &sections());
+    assert_ne!(open(&file).archive_id(), id);
+}
+
+#[test]
 fn what_is_written_comes_back() {
     let container = Container::open(file().into(), &Limits::default()).unwrap();
     assert_eq!(container.header(), &header());

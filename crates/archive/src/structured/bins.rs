@@ -94,7 +94,8 @@ impl Bins {
         let part = (u >> 29) as usize;
         let (low, high) = (parts[part], parts[part + 1]);
         let share = i128::from(u << 3);
-        low + ((i128::from(high - low) * share) >> 32) as i64
+        let width = i128::from(high) - i128::from(low);
+        (i128::from(low) + ((width * share) >> 32)) as i64
     }
 
     #[cfg(test)]
@@ -134,7 +135,8 @@ fn parts(low: i64, high: i64) -> [i64; N_PARTS + 1] {
         } else if wide(-b, -a) {
             -libm::round(-a * libm::exp(-share * libm::log(a / b))) as i64
         } else {
-            low + ((i128::from(high) - i128::from(low)) * at as i128 / N_PARTS as i128) as i64
+            let width = i128::from(high) - i128::from(low);
+            (i128::from(low) + width * at as i128 / N_PARTS as i128) as i64
         };
     }
     out[N_PARTS] = high;
@@ -163,7 +165,13 @@ mod tests {
 
     #[test]
     fn few_equal_and_extreme_values_have_bins() {
-        for values in [&[7][..], &[0, 0, 0], &[i64::MIN + 1, 0, i64::MAX], &[-5, -5, 9]] {
+        for values in [
+            &[7][..],
+            &[0, 0, 0],
+            &[i64::MIN + 1, 0, i64::MAX],
+            &[i64::MIN, i64::MAX],
+            &[-5, -5, 9],
+        ] {
             let bins = Bins::fit(values, 28);
             assert!(bins.len() >= 1);
             assert!(bins.grid.iter().all(|z| z.abs() <= Z_MAX + 1));
