@@ -81,6 +81,8 @@ pub struct ResourceHead {
     pub schema_url: ByteRange,
     /// Value of `service.version`; empty if it is not set.
     pub version: ByteRange,
+    /// Whether it says `trace.synthetic = true`: its spans were not measured but generated.
+    pub is_synthetic: bool,
 }
 
 /// An instrumentation scope of one request.
@@ -207,6 +209,11 @@ impl Batch {
     pub fn instance(&self, span: &SpanHead) -> &[u8] {
         let resource = self.resources.get(span.resource_idx as usize);
         resource.map_or(&[], |r| r.instance.of(&self.bytes))
+    }
+
+    /// Whether a span was not measured but generated.
+    pub fn is_synthetic(&self, span: &SpanHead) -> bool {
+        self.resources.get(span.resource_idx as usize).is_some_and(|r| r.is_synthetic)
     }
 
     /// Empties the batch; its tables keep their memory.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admission;
+pub mod archives;
 mod attributes;
 mod bench_payload;
 mod decode;

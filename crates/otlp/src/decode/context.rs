@@ -6,6 +6,9 @@ use crate::schema::{entity_ref, resource, scope};
 use crate::value::{Attribute, RawValue, read_attribute};
 use crate::wire::{Reader, Stop};
 
+/// What generated spans are marked with, as a boolean attribute of their resource.
+const SYNTHETIC: &[u8] = b"trace.synthetic";
+
 /// Reads a `Resource`, or a further piece of one, into `head`. Of several attributes with one key
 /// the first counts. `instance_rank` remembers between pieces which key the instance came from.
 pub(super) fn read_resource(
@@ -31,7 +34,14 @@ pub(super) fn read_resource(
 /// Takes over `service.name`, `service.version` and the best instance id: `service.instance.id` before
 /// `k8s.pod.name` before `host.name`. Values that are empty or no strings count as absent.
 fn identify(attribute: &Attribute<'_>, head: &mut ResourceHead, instance_rank: &mut u8) {
-    let RawValue::Str(text) = attribute.value else { return };
+    let text = match attribute.value {
+        RawValue::Str(text) => text,
+        RawValue::Bool(true) => {
+            head.is_synthetic |= attribute.key == SYNTHETIC;
+            return;
+        }
+        _ => return,
+    };
     if text.is_empty() {
         return;
     }

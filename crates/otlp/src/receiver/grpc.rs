@@ -1,4 +1,4 @@
-//! The gRPC listener: OTLP's `TraceService`, the stream of sampled spans, and health.
+//! The gRPC listener: OTLP's `TraceService`, the stream of sampled spans, archives, and health.
 
 mod connection;
 mod export;
@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::archives;
 use crate::receiver::connections;
 use crate::receiver::intake::Intake;
 use crate::receiver::port::Protocol;
@@ -23,6 +24,7 @@ use crate::transport::Shutdown;
 pub struct Server {
     intake: Arc<Intake>,
     sampled_spans: Option<Arc<Service>>,
+    archives: Option<Arc<archives::Service>>,
     /// Whether the process is ready: what gRPC health reports.
     ready: watch::Receiver<bool>,
 }
@@ -41,7 +43,13 @@ impl Server {
         sampled_spans: Option<Arc<Service>>,
         ready: watch::Receiver<bool>,
     ) -> Self {
-        Self { intake, sampled_spans, ready }
+        Self { intake, sampled_spans, archives: None, ready }
+    }
+
+    /// The same, which takes archives too.
+    #[must_use]
+    pub fn with_archives(self, archives: Arc<archives::Service>) -> Self {
+        Self { archives: Some(archives), ..self }
     }
 
     /// Serves until the shutdown begins and the last connection has ended. Connections run as tasks

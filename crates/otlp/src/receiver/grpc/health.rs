@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use h2::RecvStream;
 
+use crate::archives;
 use crate::receiver::grpc::Server;
 use crate::sampled_spans;
 use crate::schema::len;
@@ -86,7 +87,9 @@ async fn is_known(body: RecvStream, server: &Server) -> Result<bool, RpcStatus> 
         }
     }
     let streams = server.sampled_spans.is_some();
+    let archives = server.archives.is_some();
     Ok(service.is_empty()
         || service == TRACE_SERVICE.as_bytes()
-        || (streams && service == sampled_spans::SERVICE.as_bytes()))
+        || (streams && service == sampled_spans::SERVICE.as_bytes())
+        || (archives && service == archives::SERVICE.as_bytes()))
 }

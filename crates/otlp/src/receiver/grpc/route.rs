@@ -8,6 +8,7 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{Method, Request};
 
+use crate::archives;
 use crate::receiver::grpc::{Server, export, health};
 use crate::receiver::port::{ConnectionEnd, Protocol, ReceiverEvent, RequestOutcome};
 use crate::receiver::refusal::TRACES_ONLY;
@@ -37,12 +38,16 @@ pub(super) async fn answer(
         call.reply.not_grpc(NOT_GRPC);
         return;
     }
-    match (call.head.uri.path(), &server.sampled_spans) {
-        (EXPORT, _) => export::answer(call, body, peer, &server.intake).await,
-        (sampled_spans::SUBSCRIBE, Some(service)) => service.answer(call, body, shutdown).await,
-        (health::CHECK, _) => health::check(call, body, &server, &shutdown).await,
-        (health::WATCH, _) => health::watch(call, body, &server, shutdown).await,
-        (path, _) if path.starts_with(COLLECTOR) => other_signal(call, &server),
+    match (call.head.uri.path(), &server.sampled_spans, &server.archives) {
+        (EXPORT, ..) => export::answer(call, body, peer, &server.intake).await,
+        (sampled_spans::SUBSCRIBE, Some(service), _) => service.answer(call, body, shutdown).await,
+        (archives::PUSH, _, Some(service)) => {
+            let (pace, charge) = (server.intake.config.pace(), server.intake.admission.charge());
+            service.answer(call, body, pace, charge).await;
+        }
+        (health::CHECK, ..) => health::check(call, body, &server, &shutdown).await,
+        (health::WATCH, ..) => health::watch(call, body, &server, shutdown).await,
+        (path, ..) if path.starts_with(COLLECTOR) => other_signal(call, &server),
         _ => call.reply.fail(&RpcStatus::new(Code::Unimplemented, "no such method here")),
     }
 }
