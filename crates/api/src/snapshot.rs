@@ -2,6 +2,8 @@
 //! new one every so often and puts it into a watch channel; requests read the latest and never reach
 //! a stage.
 
+mod archive;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +11,8 @@ use spanwise_model::{
     CallSite, Decision, KeepReason, Mode, Observed, SampledSpan, SiteStats, SpanHead, TargetRef,
     Timestamp, TraceId,
 };
+
+pub use archive::{ArchiveStatus, ArchivedWindow, EmittedArchive};
 
 /// One picture. Cheap to make where little changed: the lists hold shared values.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +70,8 @@ pub struct Status {
     pub targets: Vec<TargetStatus>,
     /// Whole traces; `None` if they are not sampled.
     pub sampling: Option<TraceSampling>,
+    /// Archives; `None` if none are made or received.
+    pub archives: Option<ArchiveStatus>,
 }
 
 /// How whole traces are sampled.
@@ -106,6 +112,8 @@ pub struct SpanCounts {
     pub rejected: u64,
     /// Accepted with times that are never judged.
     pub invalid_time: u64,
+    /// Accepted and not looked at: generated, not measured.
+    pub synthetic: u64,
     /// Kept by the sampler.
     pub kept: u64,
     /// Kept, but missed by subscribers or destinations.

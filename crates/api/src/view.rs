@@ -5,6 +5,7 @@
 //! not apply is `null`.
 
 mod anomaly;
+mod archive;
 mod decision;
 mod ns;
 mod service;
@@ -13,6 +14,7 @@ mod target;
 mod trace;
 
 pub use anomaly::{AnomalyList, AnomalyView, BaselineView, ScoreView};
+pub use archive::{ArchiveView, ArchivedWindowView, EmittedArchiveView, StepView};
 pub(crate) use decision::decision_id;
 pub use decision::{
     BoundView, CallSiteView, ConditionView, DECISION_SCHEMA, DecisionList, DecisionView, Malformed,

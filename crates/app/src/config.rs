@@ -11,6 +11,7 @@ pub mod tail_sampling;
 pub mod yaml;
 
 pub use built::{
-    Config, Destination, Forward, ForwardProtocol, Listen, Otlp, Sent, TraceMode, Traces,
+    Archive, Config, Destination, Forward, ForwardProtocol, Listen, Otlp, Peer, Sent, TraceMode,
+    Traces, Windows,
 };
 pub use load::{Loaded, load, read};

@@ -1,6 +1,7 @@
 //! spanwise as a library for its own binary and tests: configuration, pipeline, command line. Not an
 //! API: the crates beside it are.
 
+pub mod archiving;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -17,4 +17,5 @@ mod shelf;
 pub mod span_queue;
 pub mod spares;
 pub mod traces;
+pub mod windows;
 pub mod worker;

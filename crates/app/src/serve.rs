@@ -1,6 +1,8 @@
 //! The running process: listeners, worker, processor and API wired together, from the sinks
 //! backwards, and taken down again in the order of the flow.
 
+mod archived;
+mod archives;
 mod backends;
 mod destinations;
 mod outlets;
@@ -75,6 +77,8 @@ pub struct Server {
     account: Option<watch::Receiver<Account>>,
     mode: spanwise_model::Mode,
     in_memory: bool,
+    /// What is said of archives.
+    archives: Vec<String>,
 }
 
 impl Server {
@@ -125,6 +129,7 @@ impl Server {
             tokio::spawn(parts::api(http, Arc::clone(&state), config.listen.insecure, api_stopped));
         Ok(Self {
             addresses,
+            archives: archives::banner(&config, &role),
             role,
             state,
             receivers,
@@ -169,6 +174,7 @@ impl Server {
         if let Role::Processor { sampler } = &self.role {
             lines.push(format!("  subscribed to {sampler}"));
         }
+        lines.extend(self.archives.iter().map(|line| format!("  {line}")));
         lines.push(format!("  API    http://{}", self.addresses.http));
         lines.join("\n")
     }

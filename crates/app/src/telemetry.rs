@@ -3,6 +3,7 @@
 use anyhow::Result;
 use tracing_subscriber::EnvFilter;
 
+pub mod archives;
 pub mod metrics;
 pub mod traces;
 

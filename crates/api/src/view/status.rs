@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use spanwise_model::{Observed, Owner};
 
+use super::archive::ArchiveView;
 use super::ns::Ns;
 use super::target::TargetView;
 use crate::snapshot::{Check, Status, TargetStatus, TraceSampling};
@@ -46,6 +47,9 @@ pub struct StatusView {
     /// How whole traces are sampled; absent if they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingView>,
+    /// Archives; absent if none are made or received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archives: Option<ArchiveView>,
 }
 
 /// How whole traces are sampled.
@@ -117,6 +121,9 @@ pub struct SpansView {
     pub rejected: u64,
     /// Accepted with times that are never judged.
     pub invalid_time: u64,
+    /// Accepted and not looked at: generated, not measured.
+    #[serde(default)]
+    pub synthetic: u64,
     /// Kept by the sampler.
     pub kept: u64,
     /// Kept over accepted, 0 before the first span.
@@ -204,6 +211,7 @@ impl From<&Status> for StatusView {
                 accepted: spans.accepted,
                 rejected: spans.rejected,
                 invalid_time: spans.invalid_time,
+                synthetic: spans.synthetic,
                 kept: spans.kept,
                 kept_share: share,
                 budget: status.budget,
@@ -223,6 +231,7 @@ impl From<&Status> for StatusView {
             },
             targets: status.targets.iter().map(TargetStateView::from).collect(),
             sampling: status.sampling.as_ref().map(SamplingView::from),
+            archives: status.archives.as_ref().map(ArchiveView::from),
         }
     }
 }

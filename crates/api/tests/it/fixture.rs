@@ -10,8 +10,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use spanwise_api::{
-    Anomaly, ApiState, Check, Feed, Hosts, KeptTrace, ModelState, Site, Snapshot, SpanCounts,
-    Status, TargetStatus, TraceCounts, router,
+    Anomaly, ApiState, ArchiveStatus, ArchivedWindow, Check, EmittedArchive, Feed, Hosts,
+    KeptTrace, ModelState, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts, router,
 };
 use spanwise_model::{
     Axis, Bound, CallSite, CallSiteId, CallSites, Condition, Decision, Direction, KeepReason, Mode,
@@ -211,7 +211,14 @@ pub(crate) fn snapshot() -> Snapshot {
         shedding: false,
         memory_bytes: 1 << 20,
         memory_bytes_max: 512 << 20,
-        spans: SpanCounts { accepted: 1000, rejected: 2, invalid_time: 1, kept: 10, missed: 0 },
+        spans: SpanCounts {
+            accepted: 1000,
+            rejected: 2,
+            invalid_time: 1,
+            synthetic: 3,
+            kept: 10,
+            missed: 0,
+        },
         traces: TraceCounts { open: 5, closed: 95, evicted: 0 },
         budget: Some(0.05),
         n_sites: 3,
@@ -222,6 +229,7 @@ pub(crate) fn snapshot() -> Snapshot {
             unreachable,
         ],
         sampling: None,
+        archives: Some(archives()),
     };
     Snapshot {
         status,
@@ -233,6 +241,53 @@ pub(crate) fn snapshot() -> Snapshot {
         anomalies: (1..=3).map(|seq| Arc::new(anomaly(seq))).collect(),
         decisions: (1..=3).map(|id| Arc::new(decision(id))).collect(),
         traces: (1..=3).map(|seq| Arc::new(kept_trace(seq))).collect(),
+    }
+}
+
+/// Figures of a process that archives, and that sends on what others archived.
+fn archives() -> ArchiveStatus {
+    let window = ArchivedWindow {
+        window: 7,
+        opened: START,
+        closed: START.plus_ns(60_000_000_000),
+        reason: "time".to_owned(),
+        n_traces: 20_000,
+        n_traces_verbatim: 12,
+        n_traces_marked: 40,
+        n_spans: 330_000,
+        n_bytes_otlp: 86_000_000,
+        n_bytes: 40_000,
+        level: "l2".to_owned(),
+        steps: vec![("l3".to_owned(), "below the floor: q1 is 0.5000, at least 0.9".to_owned())],
+        fidelity: vec![("q1".to_owned(), 1.0)],
+        waited_s: 0.5,
+        fit_s: 8.0,
+        archive: "0b".repeat(16),
+        pushed: Some(START.plus_ns(70_000_000_000)),
+    };
+    let emitted = EmittedArchive {
+        archive: "0c".repeat(16),
+        source: "edge-1".to_owned(),
+        window: 6,
+        level: "l3".to_owned(),
+        n_traces: 100,
+        n_spans: 1_600,
+        n_bytes: 9_000,
+        received: START.plus_ns(1),
+        emitted: START.plus_ns(1_000_000_000),
+        latency_s: 68.5,
+    };
+    ArchiveStatus {
+        n_written: 7,
+        n_below_floor: 1,
+        lost: vec![("waiting", 1)],
+        n_pushed: 6,
+        n_outbox: 1,
+        n_emitted: 1,
+        n_received: 1,
+        windows: vec![window],
+        emitted: vec![emitted],
+        ..ArchiveStatus::default()
     }
 }
 

@@ -30,8 +30,10 @@ pub enum ArchiveCommand {
         after_help = "Examples:\n  spanwise archive generate day.spwa -o again.otlp.pb.zst\n  spanwise archive generate day.spwa --to http://127.0.0.1:4317"
     )]
     Generate(GenerateArgs),
-    /// Say what an archive holds, section by section.
-    #[command(after_help = "Examples:\n  spanwise archive inspect day.spwa")]
+    /// Say what an archive holds, section by section, or list the archives of a folder.
+    #[command(
+        after_help = "Examples:\n  spanwise archive inspect day.spwa\n  spanwise archive inspect spanwise-archive/stored"
+    )]
     Inspect(InspectArgs),
     /// Score an archive against the spans it was made from; exit 1 if its own score is another.
     #[command(after_help = "Examples:\n  spanwise archive verify day.otlp.pb.zst day.spwa")]
@@ -95,7 +97,7 @@ pub struct GenerateArgs {
 /// Arguments of `archive inspect`.
 #[derive(Clone, Debug, Args)]
 pub struct InspectArgs {
-    /// The archive.
+    /// The archive, or a folder of them.
     #[arg(value_name = "IN")]
     pub file: PathBuf,
 }

@@ -12,6 +12,7 @@ use spanwise_wal::Durability;
 
 use super::raw::{RawConfig, RawListen, RawScaler};
 
+mod archive;
 mod forward;
 mod listen;
 mod memory;
@@ -19,6 +20,7 @@ mod sampler;
 mod targets;
 mod traces;
 
+pub use archive::{Archive, Peer, Windows};
 pub use forward::{Destination, Forward, ForwardProtocol, Otlp, Sent};
 pub use targets::{Backend, Backends, known_targets};
 pub use traces::{TraceMode, Traces};
@@ -57,6 +59,8 @@ pub struct Config {
     pub traces: Option<Traces>,
     /// When a request is acknowledged, with a data directory and a trace sampler.
     pub ack_on: Durability,
+    /// Archives; `None` = none are made and none received.
+    pub archive: Option<Archive>,
 }
 
 /// Addresses to listen on.
@@ -97,6 +101,7 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
     let forward = forward::forward(&raw.forward, listen.as_ref(), memory_limit, &mut problems);
     let traces = traces::build(&raw.sampler, &mut problems);
     let ack_on = ack_on(raw, &mut problems);
+    let archive = archive::build(raw, &forward, listen.as_ref(), &mut problems);
     if raw.sampler.traces.is_none() {
         forward::check_spans_only(&forward, &mut problems);
     }
@@ -124,6 +129,7 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
             forward,
             traces: traces?,
             ack_on: ack_on?,
+            archive: archive?,
         })
     })();
     (config, problems.0)
@@ -153,6 +159,9 @@ impl Config {
             traces.budget = default(&traces.budget, traces::BUDGET_DEFAULT);
             raw.sampler.mode = default(&raw.sampler.mode, "sample");
             raw.ack_on = default(&raw.ack_on, "fsync");
+        }
+        if let (Some(archive), Some(written)) = (&self.archive, &mut raw.archive) {
+            archive.write_to(written);
         }
         raw
     }

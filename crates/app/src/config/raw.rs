@@ -1,6 +1,7 @@
 //! The configuration file as it is written: optional fields and strings. [`super::built`] turns it
 //! into validated settings; nothing else reads it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct RawConfig {
     pub scaler: RawScaler,
     /// Where kept spans are forwarded to.
     pub forward: Vec<RawForward>,
+    /// Windows of traces as archives. Absent: none are made.
+    pub archive: Option<RawArchive>,
     /// Tests of the rules, for `spanwise rules test`; nothing else reads them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<TestCase>,
@@ -124,6 +127,33 @@ pub struct RawScaleProfile {
     pub train_size: Option<u64>,
 }
 
+/// Windows of traces as archives.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawArchive {
+    /// What is kept of a window: `l3` (the default), `l2`, `l1`, `l0`; `off` makes no windows, for a
+    /// process that only receives archives.
+    pub level: Option<String>,
+    /// Longest time of a window. Default `60s`.
+    pub window: Option<String>,
+    /// Most traces of a window. Default 20,000.
+    pub traces: Option<u64>,
+    /// Share of a window's bytes that marked traces may have to be kept as they are. Default `1%`.
+    pub verbatim: Option<String>,
+    /// The least, or for distances the most, that figures of a window's fidelity may be; a window
+    /// below it goes one level down. Default `{q1: 0.9, q3: 0.9, error_trace_rel: 0.1}`.
+    pub floor: Option<BTreeMap<String, f64>>,
+    /// Another spanwise that archives are sent to: `http://host:4317`. Default: they stay in `dir`.
+    pub to: Option<String>,
+    /// File with certificates, in PEM, of authorities to trust beside the system's. Default none.
+    pub ca_file: Option<PathBuf>,
+    /// Folder for windows and archives. Default: `archive` in `data_dir`, else `spanwise-archive`
+    /// where the process was started.
+    pub dir: Option<PathBuf>,
+    /// Most bytes of archives in each part of that folder; the oldest go first. Default `10GiB`.
+    pub retain: Option<String>,
+}
+
 /// Rules and targets.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -198,7 +228,8 @@ pub struct RawForward {
     pub rotate: RawRotate,
     /// Writes one OTLP/JSON request a line to standard output.
     pub stdout: bool,
-    /// `spans` (the default for endpoints) or `traces` (the default for the others).
+    /// `spans` (the default for endpoints), `traces` (the default for the others), or `archives`: what
+    /// other spanwise have archived and send here.
     pub send: Option<String>,
     /// Bytes that may wait. Default `32MiB`; what does not fit is dropped and counted.
     pub queue: Option<String>,

@@ -20,6 +20,7 @@ use spanwise_sampler::SpanSampler;
 
 use super::spares::Spares;
 use super::traces::{self, KeptTrace, Stage};
+use super::windows::{Collector, Piece};
 
 /// Call sites known at once, and of one service.
 pub const CALL_SITES_MAX: usize = 10_000;
@@ -55,6 +56,8 @@ pub struct Counters {
     pub n_spans: u64,
     /// Spans with invalid times: stored and forwarded, never judged.
     pub n_invalid_time: u64,
+    /// Spans that were generated, not measured: counted here and nowhere else.
+    pub n_synthetic: u64,
     /// Traces whose window closed.
     pub n_traces: u64,
     /// Spans kept on arrival.
@@ -133,6 +136,8 @@ pub struct Core {
     statistics: Statistics,
     assembler: Assembler,
     traces: Option<Box<Stage>>,
+    /// Gathers closed traces for the archive, if there is one.
+    windows: Option<Collector>,
     closed: Vec<ClosedTrace>,
     /// Requests that were let go and may be used again.
     released: Vec<Arc<Batch>>,
@@ -160,6 +165,7 @@ impl Core {
             statistics: Statistics::default(),
             assembler: Assembler::new(config.assembler)?,
             traces: config.traces.map(|traces| Stage::new(traces).map(Box::new)).transpose()?,
+            windows: None,
             closed: Vec::new(),
             released: Vec::new(),
             spares: Arc::default(),
@@ -172,6 +178,12 @@ impl Core {
         };
         core.reserve();
         Ok(core)
+    }
+
+    /// The same, gathering closed traces in windows as well.
+    #[must_use]
+    pub fn with_windows(self, windows: Option<Collector>) -> Self {
+        Self { windows, ..self }
     }
 
     /// Takes one decoded request. Sampled spans are appended to `sampled`.
@@ -188,6 +200,10 @@ impl Core {
         self.counters.n_batches += 1;
         self.counters.n_spans += batch.spans.len() as u64;
         for (span_idx, head) in (0_u32..).zip(&batch.spans) {
+            if batch.is_synthetic(head) {
+                self.counters.n_synthetic += 1;
+                continue;
+            }
             let kept = if head.duration_ns().is_some() {
                 self.arrive(batch, span_idx, now, sampled)
             } else {
@@ -228,6 +244,9 @@ impl Core {
         if let Some(traces) = &mut self.traces {
             traces.drain(now, &mut self.released);
             self.close(now, sampled);
+        }
+        if let Some(windows) = &mut self.windows {
+            windows.drain(now);
         }
     }
 
@@ -302,6 +321,13 @@ impl Core {
     pub fn recycle(&mut self, sampled: &mut Vec<SampledSpan>) {
         for span in sampled.drain(..) {
             reclaim(span.batch, &self.spares, &mut self.shells);
+        }
+    }
+
+    /// Takes what windows have gathered since the last call.
+    pub fn take_pieces(&mut self, out: &mut Vec<Piece>) {
+        if let Some(windows) = &mut self.windows {
+            windows.take(out);
         }
     }
 
@@ -381,7 +407,7 @@ impl Core {
             resource_idx = head.resource_idx;
             let resource = batch.resources.get(resource_idx as usize);
             let version = resource.map_or(&[][..], |resource| resource.version.of(&batch.bytes));
-            if !version.is_empty() {
+            if !version.is_empty() && !batch.is_synthetic(head) {
                 self.sampler.see_version(head.service, version, now);
             }
         }
@@ -420,15 +446,28 @@ impl Core {
         true
     }
 
+    /// Has the trace sampler judge a closed trace. How unusual the trace is, if something marks it:
+    /// the trace sampler where there is one, else the span sampler.
+    fn judge(&mut self, trace: &ClosedTrace, now: Timestamp) -> Option<f64> {
+        let is_early = trace.spans.iter().any(|span| span.kept_early);
+        let Some(traces) = &mut self.traces else {
+            let tails = self.kept.iter().map(|(_, reason)| reason.tail);
+            // What was kept on arrival was unusual enough not to wait for the rest.
+            return tails.chain(is_early.then_some(0.0)).min_by(f64::total_cmp);
+        };
+        let is_anomalous = !self.kept.is_empty() || is_early;
+        traces.closed(trace, self.sampler.closed_scores(), is_anomalous, now)
+    }
+
     fn close(&mut self, now: Timestamp, sampled: &mut Vec<SampledSpan>) {
-        for mut trace in self.closed.drain(..) {
+        let mut closed = std::mem::take(&mut self.closed);
+        for mut trace in closed.drain(..) {
             self.counters.n_traces += 1;
             self.kept.clear();
             self.sampler.close_trace(&trace.spans, now, &mut self.kept);
-            if let Some(traces) = &mut self.traces {
-                let is_anomalous =
-                    !self.kept.is_empty() || trace.spans.iter().any(|span| span.kept_early);
-                traces.closed(&trace, self.sampler.closed_scores(), is_anomalous, now);
+            let mark = self.judge(&trace, now);
+            if let Some(windows) = &mut self.windows {
+                windows.closed(&trace, mark, now);
             }
             let ctx = Context { sites: &self.sites, attributes: &WireAttributes, now };
             let mut kept = self.kept.iter().peekable();
@@ -452,6 +491,10 @@ impl Core {
                 reclaim(span.batch, &self.spares, &mut self.shells);
             }
             self.assembler.recycle(trace);
+        }
+        self.closed = closed;
+        if let Some(windows) = &mut self.windows {
+            windows.flush(now, &mut self.released);
         }
         if let Some(traces) = &mut self.traces {
             traces.settle(&mut self.sites, now);
@@ -495,10 +538,14 @@ fn reclaim(mut batch: Arc<Batch>, spares: &Spares, shells: &mut Vec<Arc<Batch>>)
     }
 }
 
-/// Gives every span of a decoded request its call site and service.
+/// Gives every span of a decoded request its call site and service. Generated spans get none: their
+/// names do not enter the dictionary.
 pub fn intern(batch: &mut Batch, sites: &mut CallSites, now: Timestamp) {
     let mut spans = std::mem::take(&mut batch.spans);
     for head in &mut spans {
+        if batch.is_synthetic(head) {
+            continue;
+        }
         let (service, name) = (batch.service_bytes(head), head.name.of(&batch.bytes));
         let known = sites.intern_known(service, name, head.kind, now);
         let intern = || sites.intern(batch.service(head), batch.name(head), head.kind, now);

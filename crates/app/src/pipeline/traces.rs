@@ -33,6 +33,9 @@ pub use late::LateCounters;
 use recent::Recent;
 pub use shadow::Shadow;
 
+/// What a trace that waits for budget counts as: less unusual than those that got it.
+const WAITING_TAIL: f64 = 0.5;
+
 /// Settings of the stage.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -147,25 +150,27 @@ impl Stage {
     }
 
     /// A trace has closed: judges it, or lets it follow an earlier verdict. `scores` are what the
-    /// span sampler said of its spans; `is_anomalous` whether it kept one of them.
+    /// span sampler said of its spans; `is_anomalous` whether it kept one of them. Where the trace is
+    /// kept for what it is, or waits to be, the share of traces that are at least as unusual.
     pub fn closed(
         &mut self,
         trace: &ClosedTrace,
         scores: &[CloseScores],
         is_anomalous: bool,
         now: Timestamp,
-    ) {
+    ) -> Option<f64> {
         if let Some(&ticket) = self.parked_ids.get(&trace.trace_id) {
             self.join(ticket, trace);
-            return;
+            return None;
         }
         match self.decided.find(trace.trace_id) {
             Some(Known::Kept(note)) => self.follow_keep(trace, note, now),
             Some(Known::Dropped) => self.follow_drop(trace, is_anomalous, now),
             // The filter errs now and then; a trace whose root comes now was never decided.
             Some(Known::Likely) if !trace.has_root => self.follow_drop(trace, is_anomalous, now),
-            Some(Known::Likely) | None => self.judge(trace, scores, now),
+            Some(Known::Likely) | None => return self.judge(trace, scores, now),
         }
+        None
     }
 
     /// Brings what the last calls have settled to its end. Sites are needed for traces that waited.
@@ -260,7 +265,12 @@ impl Stage {
         self.recent.n_bytes() + parked as u64 + self.decided.stats().bytes
     }
 
-    fn judge(&mut self, trace: &ClosedTrace, scores: &[CloseScores], now: Timestamp) {
+    fn judge(
+        &mut self,
+        trace: &ClosedTrace,
+        scores: &[CloseScores],
+        now: Timestamp,
+    ) -> Option<f64> {
         self.counters.n_seen += 1;
         let tenant = self.tenant(trace);
         let subject = Subject { trace, scores, randomness: randomness(trace), tenant };
@@ -295,6 +305,11 @@ impl Stage {
             }
             (None, Verdict::Hold(ticket)) => self.park(ticket, trace),
             (None, _) => self.drop(trace.trace_id, now),
+        }
+        match verdict {
+            Verdict::Keep(keep) => (keep.reason != Reason::Probability).then_some(keep.tail),
+            Verdict::Hold(_) => Some(WAITING_TAIL),
+            Verdict::Drop => None,
         }
     }
 

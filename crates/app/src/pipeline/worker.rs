@@ -23,6 +23,7 @@ use super::keeper::{Again, Door, KeeperHandle, Replay};
 use super::remote::compile_subscribed;
 use super::spares::Spares;
 use super::traces::{KeptTrace, Verdicted};
+use super::windows::{Piece, Tap};
 use crate::clock::Clock;
 use crate::telemetry::metrics::{EncodingLabel, Metrics, ReceiverLabels};
 
@@ -84,6 +85,8 @@ pub struct Worker {
     pub verdicts: Vec<Verdicted>,
     /// When decided traces are saved next.
     pub remember_next: Timestamp,
+    /// Where closed traces go for the archive, if there is one, and what is on its way there.
+    pub archive: (Option<Tap>, Vec<Piece>),
 }
 
 /// Both ends of the queue in front of a core with these spares.
@@ -173,6 +176,7 @@ impl Worker {
                     }
                     self.fanout.sampled(&sampled, self.core.sites(), self.clock.now());
                     self.core.recycle(&mut sampled);
+                    self.hand_on_pieces();
                     self.hand_on_kept(&mut kept).await;
                 }
                 _ = tick.tick() => {
@@ -180,6 +184,7 @@ impl Worker {
                     self.follow_subscribers();
                     self.core.tick(now, &mut sampled);
                     self.hand_on(&mut sampled, now);
+                    self.hand_on_pieces();
                     self.hand_on_kept(&mut kept).await;
                     if now >= show_next {
                         show_next = now.plus_ns(SHOW_EVERY_NS);
@@ -194,6 +199,10 @@ impl Worker {
         info!(n_traces = open.n_open_traces, n_spans = open.n_open_spans, "closing open traces");
         self.core.drain(now, &mut sampled);
         self.hand_on(&mut sampled, now);
+        self.core.take_pieces(&mut self.archive.1);
+        if let Some(tap) = self.archive.0.take() {
+            tap.finish(&mut self.archive.1);
+        }
         self.hand_on_kept(&mut kept).await;
         // What the last traces held is free now.
         self.hand_on_kept(&mut kept).await;
@@ -214,7 +223,16 @@ impl Worker {
             self.core.batch(batch, now, &mut sampled);
             self.core.mark(seq);
             self.hand_on(&mut sampled, now);
+            self.hand_on_pieces();
             self.hand_on_kept(&mut kept).await;
+        }
+    }
+
+    /// Hands on what windows have gathered.
+    fn hand_on_pieces(&mut self) {
+        if let (Some(tap), pieces) = &mut self.archive {
+            self.core.take_pieces(pieces);
+            tap.send(pieces);
         }
     }
 

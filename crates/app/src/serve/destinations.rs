@@ -21,6 +21,8 @@ pub(super) struct Destinations {
     pub spans: Forwarders,
     /// Kept traces.
     pub traces: Vec<Outlet>,
+    /// Traces from archives, with the bytes that may wait for each.
+    pub archives: Vec<(Outlet, u64)>,
     /// All of them by name, to be counted.
     pub queues: Vec<(String, Queue)>,
 }
@@ -48,7 +50,11 @@ pub(super) fn build(parts: &mut Parts<'_>, outlets: &Shutdown) -> Result<Destina
             Destination::Stdout => writer(parts, outlets, forward, Box::new(Line))?,
         };
         destinations.queues.push((forward.name(), queue.clone()));
-        destinations.traces.push(Outlet { name: forward.name(), stamp: forward.stamp, queue });
+        let outlet = Outlet { name: forward.name(), stamp: forward.stamp, queue };
+        match forward.send {
+            Sent::Archives => destinations.archives.push((outlet, forward.queue_bytes)),
+            Sent::Spans | Sent::Traces => destinations.traces.push(outlet),
+        }
     }
     Ok(destinations)
 }

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
+use super::archives;
 use super::destinations::{self, Destinations};
 use super::outlets::Outlets;
 use super::spawn::{Spawner, shared};
@@ -33,6 +34,7 @@ use crate::pipeline::outlets::Outlet;
 use crate::pipeline::processor::{Input, Processor, QUEUE_MAX};
 use crate::pipeline::remote::{Account, Remote, compile_subscribed, rules_text};
 use crate::pipeline::traces;
+use crate::pipeline::windows::{Collector, Tap};
 use crate::pipeline::worker::{Worker, queue};
 
 /// Name of the stage before which the destinations are told to finish.
@@ -50,6 +52,15 @@ const STREAM_QUEUE: usize = 64;
 
 /// The receivers' and the worker's ends of the keeper.
 type Logged = (Door, (KeeperHandle, Replay<StdDisk>));
+
+/// Where the worker's results go.
+struct Into {
+    hub: Arc<Hub>,
+    destinations: Destinations,
+    processor: Option<mpsc::Sender<Input>>,
+    /// Gathers windows, and the way to who writes them.
+    gathering: Option<(Collector, Tap)>,
+}
 
 /// Collects stages, sinks first.
 pub(super) struct Parts<'a> {
@@ -125,7 +136,7 @@ impl Parts<'_> {
         ready: watch::Receiver<bool>,
     ) -> Result<()> {
         let keeper_stage = self.stages.len();
-        let destinations = destinations::build(self, outlets)?;
+        let mut destinations = destinations::build(self, outlets)?;
         let epoch = self.clock.started_at().as_ns();
         let hub = Hub::new(HubConfig { epoch, ..HubConfig::default() });
         let in_flight = self.config.memory_limit / 100 * IN_FLIGHT_PERCENT;
@@ -135,15 +146,23 @@ impl Parts<'_> {
             admission: admission.clone(),
             destinations: destinations.queues.clone(),
         });
-        let work = self.worker(Arc::clone(&hub), destinations, keeper_stage, processor)?;
+        let to = std::mem::take(&mut destinations.archives);
+        let archives = archives::build(self, to, &receivers)?;
+        let (gathering, service) = archives.map_or((None, None), |a| (a.gathering, a.service));
+        let into = Into { hub: Arc::clone(&hub), destinations, processor, gathering };
+        let work = self.worker(into, keeper_stage)?;
         let intake =
             Intake::new(receiver::Config::default(), admission, work, shared(self.spawner));
         let intake = Arc::new(intake);
         let check = Arc::new(|rules: &str| {
             compile_subscribed(rules).map(drop).map_err(|error| error.to_string())
         });
-        let service = Service::new(hub, check);
-        let server = Arc::new(grpc::Server::new(Arc::clone(&intake), Some(service), ready));
+        let sampled = Service::new(hub, check);
+        let mut server = grpc::Server::new(Arc::clone(&intake), Some(sampled), ready);
+        if let Some(service) = service {
+            server = server.with_archives(service);
+        }
+        let server = Arc::new(server);
         let grpc = tokio::spawn(server.serve(grpc_listener, receivers.clone()));
         self.stages.push(("receiver grpc", grpc));
         let http = tokio::spawn(http::serve(http_listener, intake, receivers));
@@ -151,13 +170,9 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn worker(
-        &mut self,
-        hub: Arc<Hub>,
-        mut destinations: Destinations,
-        keeper_stage: usize,
-        processor: Option<mpsc::Sender<Input>>,
-    ) -> Result<Arc<dyn receiver::Ingest>> {
+    fn worker(&mut self, into: Into, keeper_stage: usize) -> Result<Arc<dyn receiver::Ingest>> {
+        let Into { hub, mut destinations, processor, gathering } = into;
+        let (collector, tap) = gathering.unzip();
         let mut core = Core::new(core::Config {
             sampler: self.config.sampler,
             assembler: self.config.assembler,
@@ -167,7 +182,8 @@ impl Parts<'_> {
                 recent_bytes: self.config.memory_limit / 100 * RECENT_PERCENT,
                 is_logged: self.config.data_dir.is_some(),
             }),
-        })?;
+        })?
+        .with_windows(collector);
         self.state.restore(&mut core, self.clock.now());
         let logged = self.keeper(&mut core, &mut destinations.traces, keeper_stage)?;
         let (door, keeper) = logged.unzip();
@@ -194,6 +210,7 @@ impl Parts<'_> {
             keeper,
             verdicts: Vec::new(),
             remember_next: Timestamp::default(),
+            archive: (tap, Vec::new()),
         };
         let run = async move { worker.run(work).await };
         self.stages.push(("worker", tokio::spawn(on_own_thread("worker", run)?)));
@@ -222,20 +239,27 @@ impl Parts<'_> {
     }
 }
 
-/// Runs a stage on a thread of its own; the future ends when the thread has.
-fn on_own_thread(
+/// Runs something that blocks on a thread of its own; the future ends when the thread has.
+pub(super) fn blocking(
     name: &'static str,
-    stage: impl Future<Output = ()> + Send + 'static,
+    stage: impl FnOnce() + Send + 'static,
 ) -> Result<impl Future<Output = ()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let thread =
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(stage))?;
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(stage)?;
     Ok(async move {
         let joined = tokio::task::spawn_blocking(move || thread.join());
         if !matches!(joined.await, Ok(Ok(()))) {
             error!(stage = name, "stage panicked; restart the process");
         }
     })
+}
+
+/// Runs a stage on a thread of its own; the future ends when the thread has.
+fn on_own_thread(
+    name: &'static str,
+    stage: impl Future<Output = ()> + Send + 'static,
+) -> Result<impl Future<Output = ()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    blocking(name, move || runtime.block_on(stage))
 }
 
 /// Serves the API until it is told to stop.

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::outlets::{Outlets, Shedding};
-use super::{Addresses, Role, sampling};
+use super::{Addresses, Role, archived, sampling};
+use crate::archiving;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::persist;
@@ -68,6 +69,7 @@ struct Inner {
     outlets: Option<Outlets>,
     shedding: Shedding,
     keeper: Option<Shown>,
+    archives: Option<archiving::Shown>,
     saved: Timestamp,
     stopping: bool,
 }
@@ -127,6 +129,11 @@ impl State {
         self.inner.lock().keeper = Some(shown);
     }
 
+    /// Names where archives show their figures.
+    pub fn follow_archives(&self, shown: archiving::Shown) {
+        self.inner.lock().archives = Some(shown);
+    }
+
     /// Names where the account of the subscription is kept.
     pub fn follow_account(&self, account: watch::Receiver<Account>) {
         self.inner.lock().account = Some(account);
@@ -176,6 +183,7 @@ impl State {
             accepted: counters.n_spans,
             rejected: self.n_spans("rejected"),
             invalid_time: counters.n_invalid_time,
+            synthetic: counters.n_synthetic,
             kept: counters.n_kept_early + counters.n_kept_late,
             missed,
         };
@@ -241,6 +249,12 @@ impl State {
                 status.shedding |= showing.problem.is_some();
                 status.checks.push(span_log(&showing));
             }
+            if let Some(archives) = &inner.archives {
+                let showing = archives.get();
+                archived::count(&self.metrics.archives, &showing);
+                status.memory_bytes += archived::held_bytes(&showing);
+                status.archives = Some(archived::status(&showing));
+            }
             if inner.stopping {
                 status.checks.push(stopping());
             }
@@ -259,6 +273,8 @@ impl State {
         let sampler = core.sampler().stats();
         let metrics = &self.metrics;
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let n_synthetic = core.counters().n_synthetic;
+        metrics.synthetic_spans.inc_by(n_synthetic.saturating_sub(metrics.synthetic_spans.get()));
         metrics.open_traces.set(gauge(open.n_open_traces));
         metrics.open_bytes.set(gauge(open.bytes));
         metrics.call_sites.set(gauge(core.sites().len() as u64));

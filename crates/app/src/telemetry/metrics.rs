@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::archives::ArchiveMetrics;
 use super::traces::TraceMetrics;
 
 /// Labels of a receiver counter.
@@ -191,6 +192,10 @@ pub struct Metrics {
     pub orchestrator_seconds: Histograms<OrchestratorLabels>,
     /// Whole traces.
     pub traces: TraceMetrics,
+    /// Archives.
+    pub archives: ArchiveMetrics,
+    /// Spans that were generated, not measured.
+    pub synthetic_spans: Counter,
 }
 
 impl Default for Metrics {
@@ -227,6 +232,8 @@ impl Default for Metrics {
             target_replicas: Family::default(),
             orchestrator_seconds: Family::new_with_constructor(seconds),
             traces: TraceMetrics::default(),
+            archives: ArchiveMetrics::default(),
+            synthetic_spans: Counter::default(),
         }
     }
 }
@@ -239,6 +246,9 @@ impl Metrics {
         metrics.register_edges(&mut registry);
         metrics.register_stages(&mut registry);
         metrics.traces.register(&mut registry);
+        metrics.archives.register(&mut registry);
+        let synthetic = metrics.synthetic_spans.clone();
+        registry.register("receiver_synthetic_spans", "Generated spans, not looked at", synthetic);
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "What runs", Info::new(version));
         (metrics, registry)

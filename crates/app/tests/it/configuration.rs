@@ -274,6 +274,43 @@ fn rules_are_checked() {
 }
 
 #[test]
+fn archives_are_checked() {
+    for (key, wrong, word) in [
+        ("level: l4", "l4", "write l3"),
+        ("window: 500ms", "500ms", "1s to 1h"),
+        ("window: 2h", "2h", "1s to 1h"),
+        ("window: 60", "60", "60s"),
+        ("traces: 0", "0", "1048576"),
+        ("traces: 2000000", "2000000", "1048576"),
+        ("verbatim: 0.5", "0.5", "0% to 100%"),
+        ("verbatim: 101%", "101%", "0% to 100%"),
+        ("verbatim: -1%", "-1%", "0% to 100%"),
+        ("floor: {q9: 0.5}", "0.5", "inspect"),
+        ("floor: {q1: 1.5}", "1.5", "0 to 1"),
+        ("floor: {w1: -1}", "-1", "0 to 1"),
+        ("to: core", "core", "http://host:4317"),
+        ("to: 'http://localhost:4317'", "'http", "listener"),
+        ("to: 'http://core:4317/x'", "'http", "path"),
+        ("dir: ''", "''", "folder"),
+        ("dir: Cargo.toml", "Cargo.toml", "folder"),
+        ("retain: 10kB", "10kB", "1MiB"),
+        ("retain: much", "much", "10GiB"),
+        ("ca_file: Cargo.toml", "Cargo.toml", "without `to`"),
+        ("levels: l3", "levels", "level"),
+    ] {
+        check_bad(&format!("archive:\n  {key}\n"), wrong, word);
+    }
+    check_good("archive: {}\n");
+    check_good("archive: {level: off}\nforward: [{endpoint: 'http://a:1', send: archives}]\n");
+    check_good(
+        "archive: {to: 'http://core:4317', window: 1s, traces: 1, verbatim: 0%, floor: {w1: 2}}\n",
+    );
+    check_text(b"archive: {}\n");
+    check_text(b"archive: {level: l2, window: 90s, floor: {}, retain: 1GiB, dir: x}\n");
+    assert!(report("forward: [{stdout: true, send: archives, stamp: true}]\n").0.contains("stamp"));
+}
+
+#[test]
 fn destinations_are_checked() {
     let to = |rest: &str| format!("forward:\n  - endpoint: http://collector:4317\n    {rest}\n");
     for (rest, wrong, word) in [

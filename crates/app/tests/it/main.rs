@@ -13,6 +13,7 @@ mod kill;
 mod policy_oracle;
 mod sdk;
 mod split;
+mod streaming;
 mod support;
 mod tail_sampling;
 mod traces;

@@ -1,11 +1,14 @@
-//! `archive inspect`: what a file says about itself.
+//! `archive inspect`: what a file, or each file of a folder, says about itself.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use spanwise_api::format_time;
 use spanwise_archive::Info;
-use spanwise_archive::fidelity::Fidelity;
+use spanwise_archive::fidelity::{Fidelity, Metric};
+use spanwise_model::Timestamp;
 
 use super::verify::Figures;
 use super::{InspectArgs, open};
@@ -40,12 +43,97 @@ struct Section {
     bytes_raw: u64,
 }
 
+/// One archive of a folder.
+#[derive(Debug, Serialize)]
+struct Line {
+    file: String,
+    level: &'static str,
+    #[serde(skip)]
+    start: u64,
+    from: String,
+    to: String,
+    traces: u64,
+    spans: u64,
+    bytes: u64,
+    bytes_per_span: f64,
+    fidelity: Option<Figures>,
+}
+
 /// Prints header, sections and the file's own score.
 pub(super) fn run(args: &InspectArgs, output: &Output) -> Result<Exit> {
+    if args.file.is_dir() {
+        return folder(&args.file, output);
+    }
     let archive = open(&args.file)?;
     let report = report(&archive.info(), archive.fidelity()?.as_ref());
     output.result(&report, render)?;
     Ok(OK)
+}
+
+/// Prints a line for each archive in a folder, in order of their windows.
+fn folder(dir: &Path, output: &Output) -> Result<Exit> {
+    let mut lines = Vec::new();
+    let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()));
+    for entry in entries? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "spwa") {
+            lines.push(line(&path)?);
+        }
+    }
+    if lines.is_empty() {
+        bail!("{} holds no archive\n  fix: name a folder with .spwa files, or one", dir.display());
+    }
+    lines.sort_by(|a: &Line, b| (a.start, &a.file).cmp(&(b.start, &b.file)));
+    output.result(&lines, |lines| render_lines(lines))?;
+    Ok(OK)
+}
+
+fn line(path: &Path) -> Result<Line> {
+    let archive = open(path)?;
+    let fidelity = archive.fidelity().with_context(|| path.display().to_string())?;
+    let Info { header, n_bytes, .. } = archive.info();
+    Ok(Line {
+        file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        level: header.level.name(),
+        start: header.start_ns,
+        from: format_time(Timestamp(header.start_ns)),
+        to: format_time(Timestamp(header.end_ns)),
+        traces: header.n_traces,
+        spans: header.n_spans,
+        bytes: n_bytes,
+        bytes_per_span: n_bytes as f64 / header.n_spans.max(1) as f64,
+        fidelity: fidelity.map(Figures),
+    })
+}
+
+fn render_lines(lines: &[Line]) -> String {
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{:<24} {:<5} {:>8} {:>9} {:>10} {:>7} {:>6} {:>6}  file",
+        "from", "level", "traces", "spans", "bytes", "B/span", "q1", "q3"
+    );
+    for line in lines {
+        let figure = |metric| {
+            let value = line.fidelity.and_then(|Figures(fidelity)| fidelity.get(metric));
+            value.map_or("-".to_owned(), |value| format!("{value:.3}"))
+        };
+        let _ = writeln!(
+            text,
+            "{:<24} {:<5} {:>8} {:>9} {:>10} {:>7.3} {:>6} {:>6}  {}",
+            line.from,
+            line.level,
+            line.traces,
+            line.spans,
+            line.bytes,
+            line.bytes_per_span,
+            figure(Metric::Q1),
+            figure(Metric::Q3),
+            line.file,
+        );
+    }
+    text
 }
 
 fn hex(id: &[u8]) -> String {

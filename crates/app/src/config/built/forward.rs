@@ -78,6 +78,8 @@ pub enum Sent {
     Spans,
     /// Kept traces, whole.
     Traces,
+    /// Traces from archives that are received.
+    Archives,
 }
 
 /// How requests are sent.
@@ -93,8 +95,11 @@ impl Forward {
     /// Its name in metrics and in the log: unique, and the same after a restart.
     pub fn name(&self) -> String {
         match &self.to {
-            Destination::Otlp(otlp) if self.send == Sent::Spans => otlp.endpoint.to_string(),
-            Destination::Otlp(otlp) => format!("{} traces", otlp.endpoint),
+            Destination::Otlp(otlp) => match self.send {
+                Sent::Spans => otlp.endpoint.to_string(),
+                Sent::Traces => format!("{} traces", otlp.endpoint),
+                Sent::Archives => format!("{} archives", otlp.endpoint),
+            },
             Destination::File { dir, .. } => format!("file:{}", dir.display()),
             Destination::Stdout => "stdout".to_owned(),
         }
@@ -174,6 +179,10 @@ fn destination(
     let send = sent(path, raw, is_otlp, problems);
     let to = to.filter(|_| problems.n_errors() == n_before)?;
     let stamp = raw.stamp.unwrap_or(send == Sent::Traces);
+    if stamp && send == Sent::Archives {
+        let message = "has no effect on what comes from archives".to_owned();
+        problems.warning(format!("{path}.stamp"), "C005", message, "leave it out");
+    }
     Some(Forward { to, send, queue_bytes, stamp })
 }
 
@@ -182,9 +191,12 @@ fn sent(path: &str, raw: &RawForward, is_otlp: bool, problems: &mut Problems) ->
     let (message, fix) = match raw.send.as_deref() {
         None => return default,
         Some("traces") => return Sent::Traces,
+        Some("archives") => return Sent::Archives,
         Some("spans") if is_otlp => return Sent::Spans,
         Some("spans") => ("single spans go to endpoints only".to_owned(), "write `send: traces`"),
-        Some(other) => (format!("`{other}` is nothing that can be sent"), "write spans or traces"),
+        Some(other) => {
+            (format!("`{other}` is nothing that can be sent"), "write spans, traces or archives")
+        }
     };
     problems.error(format!("{path}.send"), "C005", message, fix);
     default
@@ -300,7 +312,7 @@ fn otlp(
     Some(Otlp { endpoint, protocol, gzip, ca_pem })
 }
 
-fn endpoint(text: &str, protocol: ForwardProtocol) -> Result<Endpoint, String> {
+pub(super) fn endpoint(text: &str, protocol: ForwardProtocol) -> Result<Endpoint, String> {
     if !text.starts_with("http://") && !text.starts_with("https://") {
         return Err(format!("`{text}` is not a url"));
     }
@@ -319,7 +331,7 @@ fn endpoint(text: &str, protocol: ForwardProtocol) -> Result<Endpoint, String> {
 }
 
 /// Reads certificates, and makes sure that they are.
-fn certificates(file: &Path) -> Result<Bytes, String> {
+pub(super) fn certificates(file: &Path) -> Result<Bytes, String> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let opened = std::fs::File::open(file).map_err(|error| named(&error))?;
     let mut pem = Vec::new();
