@@ -1,5 +1,7 @@
 //! Alive, ready, metrics.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -24,12 +26,12 @@ pub(crate) async fn livez(State(state): State<ApiState>) -> Response {
     }
 }
 
-/// Whether traffic may come: every check holds. Models that still learn do not matter.
+/// Whether traffic may come: every check that is required holds. Models that still learn do not
+/// matter.
 pub(crate) async fn readyz(State(state): State<ApiState>) -> Response {
-    let checks: Vec<CheckView> =
-        state.snapshot.borrow().status.checks.iter().map(CheckView::from).collect();
-    // Without a single check nobody has looked yet.
-    let ready = !checks.is_empty() && checks.iter().all(|check| check.ok);
+    let snapshot = Arc::clone(&state.snapshot.borrow());
+    let ready = snapshot.status.is_ready();
+    let checks = snapshot.status.checks.iter().map(CheckView::from).collect();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(Readiness { ready, checks })).into_response()
 }

@@ -17,6 +17,12 @@ const LIMIT_DEFAULT: usize = 100;
 /// Most traces of a page.
 const LIMIT_MAX: usize = 1_000;
 
+/// Why traces are kept.
+const REASONS: [&str; 8] =
+    ["latency", "structure", "error", "cluster", "probability", "policy", "late", "tag"];
+const REASONS_HINT: &str =
+    "write latency, structure, error, cluster, probability, policy, late or tag";
+
 /// What is searched for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,9 +52,16 @@ pub(crate) async fn traces(
         limit @ 1..=LIMIT_MAX => limit,
         limit => {
             let detail = format!("limit is {limit}, it must be 1 to {LIMIT_MAX}");
-            return Err(Problem::invalid(detail, "page through long lists with `next`"));
+            return Err(Problem::invalid(
+                detail,
+                "write 1 to 1000; `next` of a page leads to more",
+            ));
         }
     };
+    if let Some(reason) = params.reason.as_deref().filter(|name| !REASONS.contains(name)) {
+        let shown: String = reason.chars().take(40).collect();
+        return Err(Problem::invalid(format!("no trace is kept for {shown:?}"), REASONS_HINT));
+    }
     let before = match &params.cursor {
         None => u64::MAX,
         Some(cursor) => {

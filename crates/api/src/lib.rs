@@ -19,8 +19,8 @@ pub use feed::{Event, Feed};
 pub use guard::Hosts;
 pub use router::router;
 pub use snapshot::{
-    Anomaly, ArchiveStatus, ArchivedWindow, Check, EmittedArchive, KeptTrace, ModelState, Site,
-    Snapshot, SpanCounts, Status, TargetStatus, TraceCounts, TraceSampling,
+    Anomaly, ArchiveStatus, ArchivedWindow, Check, EmittedArchive, KeptTrace, ModelState,
+    RuleStatus, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts, TraceSampling,
 };
 pub use state::{ApiState, Render};
 pub use time::{format_time, parse_time};
@@ -28,6 +28,7 @@ pub use view::{
     AnomalyList, AnomalyView, ArchiveView, ArchivedWindowView, BaselineView, BoundView,
     CallSiteView, CallSitesView, CheckView, ConditionView, DECISION_SCHEMA, DecisionList,
     DecisionView, EmittedArchiveView, Malformed, MemoryView, ModelView, Ns, OperationView,
-    OverflowView, RuleView, SamplingView, ScoreView, ServiceList, ServiceView, ShadowView,
-    SpansView, StatusView, StepView, TargetStateView, TargetView, TraceList, TraceView, TracesView,
+    OverflowView, RuleList, RuleStateView, RuleView, SamplingView, ScoreView, ServiceList,
+    ServiceView, ShadowView, SpansView, StatusView, StepView, TargetStateView, TargetView,
+    TraceList, TraceView, TracesView,
 };

@@ -1,4 +1,4 @@
-//! The endpoints that answer with one picture: status, services, anomalies, decisions.
+//! The endpoints that answer with one picture: status, services, rules, anomalies, decisions.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::problem::Problem;
 use crate::snapshot::Site;
 use crate::state::ApiState;
 use crate::view::{
-    AnomalyList, AnomalyView, DecisionList, DecisionView, ServiceList, ServiceView, StatusView,
-    decision_id,
+    AnomalyList, AnomalyView, DecisionList, DecisionView, RuleList, RuleStateView, ServiceList,
+    ServiceView, StatusView, decision_id,
 };
 
 /// The process at a glance.
@@ -39,6 +39,13 @@ pub(crate) async fn services(
     let (items, more) = take(views, limit);
     let next = items.last().filter(|_| more).map(|last| last.service.clone());
     Ok(Json(ServiceList { items, next }))
+}
+
+/// Rules in the order of the configuration, and what each has seen.
+pub(crate) async fn rules(State(state): State<ApiState>) -> Json<RuleList> {
+    let snapshot = state.snapshot.borrow().clone();
+    let views = snapshot.rules.iter().map(|rule| RuleStateView::of(rule, &snapshot.sites));
+    Json(RuleList { items: views.collect(), next: None })
 }
 
 /// The latest anomalies, newest first.

@@ -56,7 +56,7 @@ impl PageParams {
             limit @ 1..=LIMIT_MAX => Ok(limit),
             limit => {
                 let detail = format!("limit is {limit}, it must be 1 to {LIMIT_MAX}");
-                Err(Problem::invalid(detail, "page through long lists with `next`"))
+                Err(Problem::invalid(detail, "write 1 to 1000; `next` of a page leads to more"))
             }
         }
     }
@@ -67,7 +67,7 @@ impl PageParams {
             None => None,
             Some(name) => {
                 Some(Outcome::ALL.into_iter().find(|o| o.as_str() == name).ok_or_else(|| {
-                    let known = "known are acted, recommended, suppressed and failed";
+                    let known = "write acted, recommended, suppressed or failed";
                     Problem::invalid(format!("{name:?} is no outcome"), known)
                 })?)
             }
@@ -75,7 +75,7 @@ impl PageParams {
         let reason = match self.reason.as_deref() {
             None => None,
             Some(name) => Some(Reason::from_name(name).ok_or_else(|| {
-                let known = "reason codes are listed in docs/reasons.md, spelt as there";
+                let known = "write one of docs/reasons.md, such as AtMax, spelt as there";
                 Problem::invalid(format!("{name:?} is no reason code"), known)
             })?),
         };

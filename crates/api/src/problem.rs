@@ -43,7 +43,7 @@ impl Problem {
     pub(crate) fn foreign_host(host: &str) -> Self {
         let shown: String = host.chars().take(80).collect();
         let detail = format!("the host {shown:?} is not served on this listener");
-        let hint = "use localhost or 127.0.0.1, or list the name under allowed hosts";
+        let hint = "use localhost or 127.0.0.1; other names are answered only with --insecure (`listen.insecure`)";
         Self::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", detail, hint)
     }
 

@@ -21,6 +21,7 @@ pub fn router(state: ApiState, hosts: Hosts) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/v1/status", get(lists::status))
         .route("/api/v1/services", get(lists::services))
+        .route("/api/v1/rules", get(lists::rules))
         .route("/api/v1/anomalies", get(lists::anomalies))
         .route("/api/v1/decisions", get(lists::decisions))
         .route("/api/v1/decisions/{id}", get(lists::decision))

@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub decisions: Vec<Arc<Decision>>,
     /// The latest kept traces, oldest first.
     pub traces: Vec<Arc<KeptTrace>>,
+    /// Rules in the order of the configuration.
+    pub rules: Vec<RuleStatus>,
 }
 
 /// Figures of the whole process.
@@ -72,6 +74,13 @@ pub struct Status {
     pub sampling: Option<TraceSampling>,
     /// Archives; `None` if none are made or received.
     pub archives: Option<ArchiveStatus>,
+}
+
+impl Status {
+    /// Whether traffic may come. Without a single check nobody has looked yet.
+    pub fn is_ready(&self) -> bool {
+        !self.checks.is_empty() && self.checks.iter().all(|check| check.ok || !check.required)
+    }
 }
 
 /// How whole traces are sampled.
@@ -140,6 +149,9 @@ pub struct Check {
     pub ok: bool,
     /// The address, or what is wrong and the remedy.
     pub detail: String,
+    /// Whether no traffic may come while it does not hold. What others take from us, such as a
+    /// destination, is shown and changes nothing.
+    pub required: bool,
 }
 
 /// A target and what was last seen of it.
@@ -152,6 +164,37 @@ pub struct TargetStatus {
     /// Its state when it was last observed; `Err` says why it could not be. `None` before the first
     /// time.
     pub observed: Option<Result<Observed, String>>,
+}
+
+/// A rule and what it has seen since the start.
+#[derive(Clone, Debug)]
+pub struct RuleStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `scale`, `vertical` or `alert`.
+    pub action: &'static str,
+    /// The target, or the name of the alert.
+    pub target: Arc<str>,
+    /// The service whose spans it looks at.
+    pub service: Arc<str>,
+    /// The operation or pattern.
+    pub operation: Arc<str>,
+    /// What is compared, as the configuration spells it.
+    pub metric: &'static str,
+    /// The threshold in nanoseconds.
+    pub over_ns: u64,
+    /// Breaches needed.
+    pub count: f64,
+    /// Within so many seconds.
+    pub window_s: u64,
+    /// Spans seen at its call sites.
+    pub n_spans: u64,
+    /// Of these, breaches.
+    pub n_breaches: u64,
+    /// How often its condition held.
+    pub n_fired: u64,
+    /// When it last fired.
+    pub fired_last: Option<Timestamp>,
 }
 
 /// A call site with its figures.

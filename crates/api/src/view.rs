@@ -8,6 +8,7 @@ mod anomaly;
 mod archive;
 mod decision;
 mod ns;
+mod rule;
 mod service;
 mod status;
 mod target;
@@ -21,6 +22,7 @@ pub use decision::{
     RuleView,
 };
 pub use ns::Ns;
+pub use rule::{RuleList, RuleStateView};
 pub use service::{ModelView, OperationView, ServiceList, ServiceView};
 pub use status::{
     CallSitesView, CheckView, MemoryView, OverflowView, SamplingView, ShadowView, SpansView,

@@ -12,11 +12,14 @@ pub mod convert;
 pub mod decisions;
 pub mod demo;
 pub mod eval;
+pub mod explain;
+pub mod failure;
 pub mod output;
 pub mod replay;
 pub mod rules;
 pub mod serve;
 pub mod traces;
+mod values;
 
 /// Samples anomalous spans, fires latency rules and scales what is slow.
 #[derive(Debug, Parser)]
@@ -132,7 +135,7 @@ pub enum Command {
         after_help = "Examples:\n  spanwise traces tail\n  spanwise traces search --kept --service cart --min-duration 200ms\n  spanwise traces get 0af7651916cd43dd8448eb211c80319c"
     )]
     Traces(traces::TracesCommand),
-    /// Say why a target was scaled, or was not.
+    /// Say why a target was scaled, or was not, and what its rules have seen.
     #[command(after_help = "Examples:\n  spanwise explain cartservice\n  spanwise explain d-12")]
     Explain(ExplainArgs),
     /// Measure quality on labelled spans.
@@ -153,26 +156,26 @@ pub struct ServeArgs {
     #[arg(short, long, env = "SPANWISE_CONFIG")]
     pub config: Option<PathBuf>,
     /// Address of OTLP over gRPC and of the stream of sampled spans [default: 127.0.0.1:4317].
-    #[arg(long, env = "SPANWISE_OTLP_GRPC")]
+    #[arg(long, env = "SPANWISE_OTLP_GRPC", value_name = "ADDR", value_parser = values::address)]
     pub otlp_grpc: Option<SocketAddr>,
     /// Address of OTLP over HTTP [default: 127.0.0.1:4318].
-    #[arg(long, env = "SPANWISE_OTLP_HTTP")]
+    #[arg(long, env = "SPANWISE_OTLP_HTTP", value_name = "ADDR", value_parser = values::address)]
     pub otlp_http: Option<SocketAddr>,
     /// Address of the API, metrics and health [default: 127.0.0.1:7300].
-    #[arg(long, env = "SPANWISE_HTTP")]
+    #[arg(long, env = "SPANWISE_HTTP", value_name = "ADDR", value_parser = values::address)]
     pub http: Option<SocketAddr>,
     /// Directory for models and the decision log.
     #[arg(long, env = "SPANWISE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// How far scaling may go: observe, recommend or act.
-    #[arg(long, env = "SPANWISE_MODE")]
+    #[arg(long, env = "SPANWISE_MODE", value_parser = values::mode)]
     pub mode: Option<String>,
     /// What is kept: a share (`1%`) or a rate (`200/s`).
-    #[arg(long, env = "SPANWISE_BUDGET")]
+    #[arg(long, env = "SPANWISE_BUDGET", value_parser = values::budget)]
     pub budget: Option<String>,
     /// Budgets of whole traces that are counted in the same pass and keep nothing, such as
     /// `1%,10%`.
-    #[arg(long, env = "SPANWISE_SHADOW", value_delimiter = ',')]
+    #[arg(long, env = "SPANWISE_SHADOW", value_delimiter = ',', value_parser = values::shadow)]
     pub shadow: Vec<String>,
     /// Which half of the pipeline to run.
     #[arg(long, env = "SPANWISE_ROLE", default_value = "all")]
@@ -225,7 +228,7 @@ pub struct DemoArgs {
 /// Arguments of `explain`.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
-    /// A target's name, or a decision's id.
+    /// The name of a target, a rule, a service or an alert, or a decision's id.
     pub what: String,
     /// Address of the running spanwise's API.
     #[arg(long, env = "SPANWISE_URL", default_value = "http://127.0.0.1:7300")]
@@ -248,6 +251,9 @@ pub enum RulesCommand {
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Report every mistake of a file; exit 1 if there is one.
+    ///
+    /// A broken line, an unknown key or a value of the wrong type ends the reading and hides what
+    /// comes after it: check again once it is mended.
     #[command(after_help = "Examples:\n  spanwise config check spanwise.yaml")]
     Check {
         /// The file.
@@ -267,8 +273,11 @@ pub enum ConfigCommand {
     },
     /// Print the settings in force, with defaults filled in.
     Show {
-        /// The file; none shows the defaults.
+        /// The file; without one `./spanwise.yaml` if it is there, else the defaults.
         file: Option<PathBuf>,
+        /// The same, as `serve` takes it.
+        #[arg(short, long, env = "SPANWISE_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 

@@ -42,9 +42,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     match started.and_then(|()| dispatch(&cli, &output)) {
         Ok(exit) => exit,
         Err(error) => {
-            let text = format!("{error:#}");
-            let prefix = if text.starts_with("error") { "" } else { "error: " };
-            output.note(&format!("{prefix}{text}"));
+            output.note(&cli::failure::render(&error));
             FAILED
         }
     }
@@ -59,7 +57,7 @@ fn dispatch(cli: &Cli, output: &Output) -> anyhow::Result<Exit> {
         Command::Config(command) => cli::config::run(command, output),
         Command::Decisions(command) => cli::decisions::run(command, output),
         Command::Traces(command) => cli::traces::run(command, output),
-        Command::Explain(args) => cli::decisions::explain_target(args, output),
+        Command::Explain(args) => cli::explain::run(args, output),
         Command::Eval(EvalCommand::Spans(args)) => cli::eval::spans(args, output).map(|()| OK),
         Command::Eval(EvalCommand::Shocks(args)) => cli::eval::shocks(args, output).map(|()| OK),
         Command::Eval(EvalCommand::Traces(args)) => cli::eval::traces(args, output).map(|()| OK),

@@ -5,6 +5,7 @@ mod archived;
 mod archives;
 mod backends;
 mod destinations;
+mod folder;
 mod outlets;
 mod parts;
 mod picture;
@@ -12,29 +13,26 @@ mod sampling;
 mod saved;
 mod spawn;
 mod state;
+mod stopping;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use spanwise_otlp::receiver::BindError;
 use spanwise_otlp::transport::{ShutdownHandle, shutdown_channel};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, Sent};
+use crate::config::Config;
 use crate::pipeline::remote::Account;
 
 pub use spawn::Spawner;
 pub use state::State;
-
-/// Time for draining before what is left is abandoned.
-const DRAIN_MAX: Duration = Duration::from_secs(15);
-/// Time for destinations to take the rest, where the log keeps it for them.
-const LOGGED_REST_MAX: Duration = Duration::from_secs(3);
+pub use stopping::STOP_MAX;
 
 /// Which half of the pipeline runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +79,6 @@ pub struct Server {
     account: Option<watch::Receiver<Account>>,
     mode: spanwise_model::Mode,
     kept_on_disk: OnDisk,
-    /// What destinations have not got at the end stays in the log.
-    is_rest_logged: bool,
     /// What is said of archives.
     archives: Vec<String>,
 }
@@ -100,8 +96,7 @@ enum OnDisk {
 impl Server {
     /// Starts everything. Nothing runs if any part of it fails.
     pub async fn start(config: Config, role: Role, clock: Clock) -> Result<Self> {
-        let http =
-            spanwise_otlp::receiver::bind(config.listen.http, config.listen.insecure).await?;
+        let http = bind(config.listen.http, config.listen.insecure, "--http").await?;
         let mut addresses =
             Addresses { otlp_grpc: None, otlp_http: None, http: http.local_addr()? };
         let listeners = listeners(&config, &role, &mut addresses).await?;
@@ -109,6 +104,11 @@ impl Server {
         let (outlets, outlets_shutdown) = shutdown_channel();
         let (ready, ready_receiver) = watch::channel(true);
         let spawner = Arc::new(Spawner::new());
+        let orchestrator = match &role {
+            Role::All | Role::Processor { .. } => Some(backends::build(&config).await?),
+            Role::Sampler => None,
+        };
+        let made = folder::Made::folder(config.data_dir.as_deref())?;
         let state = State::open(&config, &role, clock, addresses)?;
         let mut parts = parts::Parts {
             config: &config,
@@ -117,10 +117,7 @@ impl Server {
             spawner: &spawner,
             stages: Vec::new(),
         };
-        let processor = match role {
-            Role::All | Role::Processor { .. } => Some(parts.processor().await?),
-            Role::Sampler => None,
-        };
+        let processor = orchestrator.map(|orchestrator| parts.processor(orchestrator));
         let mut account = None;
         match (&role, listeners) {
             (Role::Processor { sampler }, _) => {
@@ -143,6 +140,7 @@ impl Server {
         let (api_stop, api_stopped) = watch::channel(false);
         let api =
             tokio::spawn(parts::api(http, Arc::clone(&state), config.listen.insecure, api_stopped));
+        made.keep();
         Ok(Self {
             addresses,
             archives: archives::banner(&config, &role),
@@ -161,8 +159,6 @@ impl Server {
                 Some(_) if state.keeper().is_none() => OnDisk::State,
                 Some(_) => OnDisk::Spans,
             },
-            is_rest_logged: state.keeper().is_some()
-                && config.forward.iter().all(|forward| forward.send == Sent::Traces),
             state,
         })
     }
@@ -206,53 +202,11 @@ impl Server {
             lines.push(format!("  OTLP   grpc {grpc}   http {http}"));
         }
         if let Role::Processor { sampler } = &self.role {
-            lines.push(format!("  subscribed to {sampler}"));
+            lines.push(format!("  subscribing to {sampler}"));
         }
         lines.extend(self.archives.iter().map(|line| format!("  {line}")));
         lines.push(format!("  API    http://{}", self.addresses.http));
         lines.join("\n")
-    }
-
-    /// Drains in the order of the flow; whether that was done in time.
-    pub async fn stop(self) -> bool {
-        let before = self.state.in_flight();
-        info!(n_traces = before.n_open_traces, n_spans = before.n_open_spans, "draining");
-        self.ready.send_replace(false);
-        self.state.stopping();
-        self.receivers.drain();
-        let drained = tokio::time::timeout(DRAIN_MAX, async {
-            for (name, mut stage) in self.stages {
-                if name == parts::OUTLETS {
-                    self.outlets.drain();
-                }
-                let has_time = name != parts::OUTLETS || !self.is_rest_logged;
-                let joined = if has_time {
-                    stage.await
-                } else if let Ok(joined) = tokio::time::timeout(LOGGED_REST_MAX, &mut stage).await {
-                    joined
-                } else {
-                    info!("a destination is away; what it has not got is in the log");
-                    self.outlets.abort();
-                    stage.await
-                };
-                if let Err(error) = joined {
-                    warn!(stage = name, %error, "stage failed");
-                }
-            }
-            self.spawner.finished().await;
-        });
-        let in_time = drained.await.is_ok();
-        if !in_time {
-            warn!(seconds = DRAIN_MAX.as_secs(), "drain deadline passed; the rest is abandoned");
-            self.receivers.abort();
-            self.outlets.abort();
-        }
-        self.api_stop.send_replace(true);
-        // The API holds nothing that could be lost.
-        drop(tokio::time::timeout(Duration::from_secs(1), self.api).await);
-        let after = self.state.in_flight();
-        info!(n_traces = after.n_open_traces, n_spans = after.n_open_spans, "stopped");
-        in_time
     }
 }
 
@@ -284,10 +238,32 @@ async fn listeners(
     if matches!(role, Role::Processor { .. }) {
         return Ok(None);
     }
-    let bind = spanwise_otlp::receiver::bind;
-    let grpc = bind(config.listen.otlp_grpc, config.listen.insecure).await?;
-    let http = bind(config.listen.otlp_http, config.listen.insecure).await?;
+    let insecure = config.listen.insecure;
+    let grpc = bind(config.listen.otlp_grpc, insecure, "--otlp-grpc").await?;
+    let http = bind(config.listen.otlp_http, insecure, "--otlp-http").await?;
     addresses.otlp_grpc = Some(grpc.local_addr()?);
     addresses.otlp_http = Some(http.local_addr()?);
     Ok(Some((grpc, http)))
+}
+
+/// Listens; an error names the flag that chooses another address.
+async fn bind(addr: SocketAddr, insecure: bool, flag: &str) -> Result<TcpListener> {
+    spanwise_otlp::receiver::bind(addr, insecure).await.map_err(|error| match error {
+        BindError::Io { addr, source } => {
+            let fix = match source.kind() {
+                ErrorKind::AddrInUse => {
+                    format!("stop what listens there (another spanwise, a collector), or choose another port with {flag}")
+                }
+                ErrorKind::PermissionDenied => {
+                    format!("ports below 1024 need privileges: choose a higher one with {flag}")
+                }
+                ErrorKind::AddrNotAvailable => {
+                    format!("this machine does not have that address: choose another with {flag}")
+                }
+                _ => format!("choose another address with {flag}"),
+            };
+            anyhow!("cannot listen on {addr}: {source}\n  fix: {fix}")
+        }
+        error @ BindError::Exposed { .. } => error.into(),
+    })
 }

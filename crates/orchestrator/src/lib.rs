@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod absent;
 mod composite;
 mod error;
 mod exec;
@@ -9,6 +10,7 @@ mod port;
 mod recorder;
 mod reference;
 
+pub use absent::Absent;
 pub use composite::Composite;
 pub use error::OrchError;
 pub use exec::{Exec, ExecConfig};

@@ -21,7 +21,7 @@ mod preface;
 mod refusal;
 
 pub use bind::{BindError, bind, check_bind};
-pub use config::Config;
+pub use config::{Config, Ports};
 pub use intake::Intake;
 pub use port::{
     ConnectionEnd, Ingest, Outcome, Overloaded, Protocol, ReceiverEvent, RequestMeta,

@@ -85,6 +85,22 @@ impl fmt::Display for Problem {
     }
 }
 
+/// One sentence for the log: what there is, what is missing, and the first place.
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { n_segments, n_records, n_lost, n_damaged, .. } = self;
+        write!(
+            f,
+            "{n_records} good records in {n_segments} files, at least {n_lost} lost, \
+             {n_damaged} damaged places"
+        )?;
+        match self.problems.first() {
+            Some(problem) => write!(f, ", first {problem}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Recovery {
     /// Whether something is wrong that a crash does not explain.
     pub const fn is_degraded(&self) -> bool {

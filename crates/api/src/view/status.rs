@@ -26,7 +26,7 @@ pub struct StatusView {
     pub started: String,
     /// How long it has run, in nanoseconds.
     pub uptime_ns: Ns,
-    /// Whether every check holds.
+    /// Whether every check that is required holds.
     pub ready: bool,
     /// What must hold before traffic may come.
     pub checks: Vec<CheckView>,
@@ -101,6 +101,8 @@ pub struct CheckView {
     pub ok: bool,
     /// The address, or what is wrong and the remedy.
     pub detail: String,
+    /// Whether `ready` needs it.
+    pub required: bool,
 }
 
 /// Memory in bytes.
@@ -202,7 +204,7 @@ impl From<&Status> for StatusView {
             time: format_time(status.at),
             started: format_time(status.started),
             uptime_ns: Ns(status.at.since(status.started)),
-            ready: !status.checks.is_empty() && status.checks.iter().all(|check| check.ok),
+            ready: status.is_ready(),
             checks: status.checks.iter().map(CheckView::from).collect(),
             data_dir: status.data_dir.clone(),
             shedding: status.shedding,
@@ -264,7 +266,8 @@ impl From<&TraceSampling> for SamplingView {
 
 impl From<&Check> for CheckView {
     fn from(check: &Check) -> Self {
-        Self { name: check.name.clone(), ok: check.ok, detail: check.detail.clone() }
+        let Check { name, ok, detail, required } = check;
+        Self { name: name.clone(), ok: *ok, detail: detail.clone(), required: *required }
     }
 }
 

@@ -203,6 +203,7 @@ pub(crate) fn snapshot() -> Snapshot {
         at: START.plus_ns(60_000_000_000),
         started: START,
         checks: vec![Check {
+            required: true,
             name: "receiver grpc".to_owned(),
             ok: true,
             detail: "127.0.0.1:4317".to_owned(),
@@ -232,6 +233,7 @@ pub(crate) fn snapshot() -> Snapshot {
         archives: Some(archives()),
     };
     Snapshot {
+        rules: Vec::new(),
         status,
         sites: Arc::new([
             site("cartservice", "GetCart", 2.0),

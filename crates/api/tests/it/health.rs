@@ -19,12 +19,13 @@ async fn alive_as_long_as_the_pipeline_makes_pictures() {
 }
 
 #[tokio::test]
-async fn ready_when_every_check_holds() {
-    let check = async |oks: &[bool], expected: StatusCode| {
-        let checks = oks.iter().map(|&ok| Check {
+async fn ready_when_every_required_check_holds() {
+    let check = async |oks: &[(bool, bool)], expected: StatusCode| {
+        let checks = oks.iter().map(|&(ok, required)| Check {
             name: "receiver grpc".to_owned(),
             ok,
             detail: "127.0.0.1:4317".to_owned(),
+            required,
         });
         let status = Status { checks: checks.collect(), ..snapshot().status };
         let api = api_with(Snapshot { status, ..snapshot() });
@@ -34,8 +35,10 @@ async fn ready_when_every_check_holds() {
         assert_eq!(body["checks"].as_array().unwrap().len(), oks.len());
         assert_eq!(api.json("/api/v1/status").await["ready"], body["ready"]);
     };
-    check(&[true, true], StatusCode::OK).await;
-    check(&[true, false], StatusCode::SERVICE_UNAVAILABLE).await;
+    check(&[(true, true), (true, true)], StatusCode::OK).await;
+    check(&[(true, true), (false, true)], StatusCode::SERVICE_UNAVAILABLE).await;
+    // A destination that is down is shown, and keeps nobody from sending.
+    check(&[(true, true), (false, false)], StatusCode::OK).await;
     check(&[], StatusCode::SERVICE_UNAVAILABLE).await;
 }
 

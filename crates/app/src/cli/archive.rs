@@ -80,7 +80,7 @@ pub struct CompressArgs {
     /// First seed.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Weight of data bits in the model: more makes larger and more faithful files (.03 to 3).
+    /// Weight of data bits in the model: more makes larger and more faithful files (0.03 to 3).
     #[arg(long, default_value_t = 1.0)]
     pub beta: f64,
     /// Passes over a window when networks are trained (`--level ctgan`).

@@ -7,6 +7,7 @@ use spanwise_model::Severity;
 
 use super::output::Output;
 use super::{ConfigCommand, Format, convert};
+use crate::config::load::counted;
 use crate::config::{built, load, raw::RawConfig, yaml};
 use crate::exit::{Exit, NEGATIVE, OK};
 
@@ -17,7 +18,7 @@ pub fn run(command: &ConfigCommand, output: &Output) -> Result<Exit> {
         ConfigCommand::Convert { file, processor } => {
             convert::run(file, processor.as_deref(), output)
         }
-        ConfigCommand::Show { file } => show(file.as_deref(), output),
+        ConfigCommand::Show { file, config } => show(file.as_deref().or(config.as_deref()), output),
     }
 }
 
@@ -35,17 +36,33 @@ fn check(file: &Path, output: &Output) -> Result<Exit> {
     let (config, mut problems) = built::build(&raw);
     problems.extend(config.iter().flat_map(|config| built::check_tests(&raw, config)));
     let n_errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    if holds_nothing(&text) {
+        let message = format!(
+            "warning: {name} holds nothing; every setting has its default\n  fix: see docs/configuration.md, or check the name"
+        );
+        report(output, &name, &[message], 0)?;
+        return Ok(OK);
+    }
     if problems.is_empty() {
         let targets = raw.scaler.targets.len();
         let rules = raw.scaler.rules.len();
         output.result(
             &serde_json::json!({"file": name, "ok": true, "targets": targets, "rules": rules}),
-            |_| format!("{name}: ok, {rules} rules, {targets} targets"),
+            |_| {
+                let (rules, targets) = (counted(rules, "rule"), counted(targets, "target"));
+                format!("{name}: ok, {rules}, {targets}")
+            },
         )?;
         return Ok(OK);
     }
     report(output, &name, &[load::render(&problems, &text, &name)], n_errors)?;
     Ok(if n_errors > 0 { NEGATIVE } else { OK })
+}
+
+/// Whether there is nothing but comments.
+fn holds_nothing(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
 }
 
 fn report(output: &Output, file: &str, messages: &[String], n_errors: usize) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `decisions` and `explain`: what a running spanwise decided, and why.
+//! `decisions`: what a running spanwise decided, and why.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,11 @@ use spanwise_api::{DecisionList, DecisionView};
 use spanwise_model::Decision;
 use spanwise_scaler::explain;
 
+use super::failure;
 use super::output::Output;
-use super::{DecisionsCommand, ExplainArgs, Format};
+use super::{DecisionsCommand, Format, explain as explaining};
 use crate::exit::{Exit, NEGATIVE, OK};
-use crate::http_client::get;
+use crate::http_client::{Refused, get};
 
 /// Runs a `decisions` command.
 pub fn run(command: &DecisionsCommand, output: &Output) -> Result<Exit> {
@@ -32,7 +33,8 @@ pub fn run(command: &DecisionsCommand, output: &Output) -> Result<Exit> {
                 output.line(&line(decision))?;
             }
             if page.items.is_empty() {
-                output.note("no decisions yet: no rule has fired");
+                let is_filtered = outcome.is_some() || reason.is_some();
+                output.note(&explaining::no_decisions(url, target.as_deref(), is_filtered)?);
             }
             Ok(OK)
         }
@@ -40,39 +42,16 @@ pub fn run(command: &DecisionsCommand, output: &Output) -> Result<Exit> {
     }
 }
 
-/// Says why a target was scaled or not, or explains one decision.
-pub fn explain_target(args: &ExplainArgs, output: &Output) -> Result<Exit> {
-    if args.what.starts_with("d-") {
-        return one(&args.url, &args.what, output);
-    }
-    let target = percent_encode(&args.what);
-    let body = fetch(&format!("{}/api/v1/decisions?target={target}&limit=10", args.url))?;
-    let page: DecisionList = serde_json::from_slice(&body)?;
-    let Some(newest) = page.items.first() else {
-        output.note(&format!(
-            "no decision about `{}`: none of its rules has fired since the start",
-            args.what
-        ));
-        return Ok(NEGATIVE);
-    };
-    if output.format == Format::Json {
-        output.line(&serde_json::to_string_pretty(newest)?)?;
-        return Ok(OK);
-    }
-    output.line(explanation(newest.clone())?.trim_end())?;
-    for earlier in &page.items[1..] {
-        output.line(&format!("before: {}", line(earlier)))?;
-    }
-    Ok(OK)
-}
-
-fn one(url: &str, id: &str, output: &Output) -> Result<Exit> {
+/// Explains one decision.
+pub(super) fn one(url: &str, id: &str, output: &Output) -> Result<Exit> {
     if id.strip_prefix("d-").is_none_or(|n| n.parse::<u64>().is_err()) {
         bail!(
             "`{id}` is no decision id\n  fix: write it as `decisions list` shows it, such as d-12"
         );
     }
-    let body = fetch(&format!("{url}/api/v1/decisions/{id}"))?;
+    let Some(body) = find(&format!("{url}/api/v1/decisions/{id}"), output)? else {
+        return Ok(NEGATIVE);
+    };
     if output.format == Format::Json {
         output.line(String::from_utf8_lossy(&body).trim_end())?;
     } else {
@@ -83,7 +62,7 @@ fn one(url: &str, id: &str, output: &Output) -> Result<Exit> {
 }
 
 /// One line of a list.
-fn line(decision: &DecisionView) -> String {
+pub(super) fn line(decision: &DecisionView) -> String {
     format!(
         "{:<8} {} {:<12} {:<20} {:<24} {}",
         decision.id,
@@ -95,13 +74,27 @@ fn line(decision: &DecisionView) -> String {
     )
 }
 
-fn explanation(view: DecisionView) -> Result<String> {
+pub(super) fn explanation(view: DecisionView) -> Result<String> {
     Ok(explain::explain(&Decision::try_from(view)?))
 }
 
 pub(super) fn fetch(url: &str) -> Result<bytes::Bytes> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(get(url))
+}
+
+/// What is asked for, or `None` if there is no such thing, which is told.
+pub(super) fn find(url: &str, output: &Output) -> Result<Option<bytes::Bytes>> {
+    match fetch(url) {
+        Ok(body) => Ok(Some(body)),
+        Err(error) => match error.downcast_ref::<Refused>() {
+            Some(refused) if refused.status == http::StatusCode::NOT_FOUND => {
+                output.note(&failure::render(&error));
+                Ok(None)
+            }
+            _ => Err(error),
+        },
+    }
 }
 
 pub(super) fn percent_encode(text: &str) -> String {

@@ -6,6 +6,7 @@
 //! was told and touches nothing.
 
 mod story;
+mod telling;
 pub mod traffic;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use spanwise_otlp::transport::Endpoint;
 use spanwise_otlp::{Limits, RequestBuilder, decode};
 
 use self::story::Story;
+use self::telling::Telling;
 use self::traffic::{Fault, Traffic};
 use super::DemoArgs;
 use super::output::Output;
@@ -53,24 +55,32 @@ pub fn run(args: &DemoArgs, output: &Output) -> Result<Exit> {
         ),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let telling = Telling::new(output, args.seed);
+    let told = runtime.block_on(async {
         tokio::select! {
-            told = tell(args.seed, output) => told?,
-            () = tokio::time::sleep(limit) => output.note("(time is up)"),
-            () = signal() => output.note("(stopped)"),
+            told = tell(args.seed, &telling) => told.map(|()| true),
+            () = tokio::time::sleep(limit) => {
+                output.note("(time is up)");
+                Ok(false)
+            }
+            () = signal() => {
+                output.note("(stopped)");
+                Ok(false)
+            }
         }
-        Ok(OK)
-    })
+    });
+    telling.finish(matches!(told, Ok(true)))?;
+    told.map(|_| OK)
 }
 
-async fn tell(seed: u64, output: &Output) -> Result<()> {
+async fn tell(seed: u64, telling: &Telling<'_>) -> Result<()> {
     let clock = Clock::start();
     let loaded = config::load::parse("demo.yaml", CONFIG, |_| {})?;
     let server = Server::start(loaded.config, Role::All, clock).await?;
     let addresses = server.addresses();
     let grpc = addresses.otlp_grpc.context("the demo needs a receiver")?;
     let api = format!("http://{}", addresses.http);
-    let mut story = Story::new(api, clock, output);
+    let mut story = Story::new(api, clock, telling);
     story.opening(&server.banner(), seed)?;
 
     let endpoint = Endpoint::parse(&format!("http://{grpc}"), grpc.port())?;

@@ -1,5 +1,7 @@
 //! `serve`: the pipeline until a signal stops it.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::ServeArgs;
@@ -7,7 +9,10 @@ use super::output::Output;
 use crate::clock::Clock;
 use crate::config::{Loaded, load};
 use crate::exit::{DISK_FAILED, DRAIN_TIMEOUT, Exit, OK};
-use crate::serve::{Role, Server, signal};
+use crate::serve::{Role, STOP_MAX, Server, signal};
+
+/// Behind the deadline of the drain: by then it has been told what is lost.
+const END_AFTER: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or ctrl-c.
 pub fn run(args: &ServeArgs, output: &Output) -> Result<Exit> {
@@ -17,7 +22,7 @@ pub fn run(args: &ServeArgs, output: &Output) -> Result<Exit> {
     }
     let role = role(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let exit = runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let server = Server::start(loaded.config, role, Clock::start()).await?;
         output.note(&server.banner());
         tokio::select! {
@@ -28,15 +33,30 @@ pub fn run(args: &ServeArgs, output: &Output) -> Result<Exit> {
             }
         }
         output.note("stopping: draining what is in flight; send the signal again to abort");
+        end_for_good(output.clone())?;
         let drained = tokio::select! {
             drained = server.stop() => drained,
             () = signal() => false,
         };
         Ok(if drained { OK } else { DRAIN_TIMEOUT })
     });
-    // Threads that wait for a dead disk or a dead destination hold up nobody.
+    // Threads that are busy past the deadline end with the process: nobody waits for them.
     runtime.shutdown_background();
-    exit
+    ended
+}
+
+/// Ends the process if everything else failed to: when every thread of the runtime is busy, no timer
+/// of its own fires either.
+fn end_for_good(output: Output) -> Result<()> {
+    let thread = std::thread::Builder::new().name("deadline".to_owned());
+    thread.spawn(move || {
+        #[expect(clippy::disallowed_methods, reason = "the thread has nothing else to do")]
+        std::thread::sleep(STOP_MAX + END_AFTER);
+        output.note("not drained in time, and every thread is busy: ending");
+        #[expect(clippy::exit, reason = "nothing else ends a process whose threads are all busy")]
+        std::process::exit(i32::from(DRAIN_TIMEOUT.0));
+    })?;
+    Ok(())
 }
 
 /// The file's settings under the flags.

@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use spanwise_analyzer::units::DurationNs;
-use spanwise_api::{TraceList, TraceView};
+use spanwise_api::{StatusView, TraceList, TraceView};
 
 use super::Format;
-use super::decisions::{fetch, percent_encode};
+use super::decisions::{fetch, find, percent_encode};
 use super::output::Output;
 use crate::exit::{Exit, NEGATIVE, OK};
 
@@ -65,7 +65,8 @@ pub struct Filter {
     /// Only with this root operation.
     #[arg(long)]
     operation: Option<String>,
-    /// Only kept for this reason: latency, structure, error, cluster, probability, late or tag.
+    /// Only kept for this reason: latency, structure, error, cluster, probability,
+    /// policy, late or tag.
     #[arg(long)]
     reason: Option<String>,
     /// Only this long or longer, such as `200ms`.
@@ -90,7 +91,19 @@ pub fn run(command: &TracesCommand, output: &Output) -> Result<Exit> {
     }
 }
 
+/// Refuses to look for traces where none can be.
+fn check_sampled(url: &str) -> Result<()> {
+    let status: StatusView = serde_json::from_slice(&fetch(&format!("{url}/api/v1/status"))?)?;
+    if status.sampling.is_none() {
+        bail!(
+            "this spanwise keeps single spans, not whole traces: there are none to show\n  fix: write `sampler: {{traces: {{}}}}` in its configuration, or look at /api/v1/anomalies"
+        );
+    }
+    Ok(())
+}
+
 fn search(filter: &Filter, limit: usize, output: &Output) -> Result<Exit> {
+    check_sampled(&filter.url)?;
     let body = fetch(&filter.path(limit)?)?;
     if output.format == Format::Json {
         output.line(String::from_utf8_lossy(&body).trim_end())?;
@@ -108,6 +121,7 @@ fn search(filter: &Filter, limit: usize, output: &Output) -> Result<Exit> {
 }
 
 fn tail(filter: &Filter, limit: Option<usize>, output: &Output) -> Result<Exit> {
+    check_sampled(&filter.url)?;
     let path = filter.path(TAIL_LIMIT)?;
     let mut seen = 0;
     let mut n_left = limit.unwrap_or(usize::MAX);
@@ -146,7 +160,9 @@ fn get(url: &str, id: &str, output: &Output) -> Result<Exit> {
             "`{id}` is no trace id\n  fix: give its 32 hexadecimal digits, or t-12 as `traces search` shows it"
         );
     }
-    let body = fetch(&format!("{url}/api/v1/traces/{id}"))?;
+    let Some(body) = find(&format!("{url}/api/v1/traces/{id}"), output)? else {
+        return Ok(NEGATIVE);
+    };
     if output.format == Format::Json {
         output.line(String::from_utf8_lossy(&body).trim_end())?;
         return Ok(OK);

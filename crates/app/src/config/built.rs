@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use spanwise_analyzer::rules::RuleSet;
 use spanwise_analyzer::rules::testing::TestCase;
-use spanwise_analyzer::units::SizeBytes;
+use spanwise_analyzer::units::{DurationNs, SizeBytes};
 use spanwise_model::{Problem, Severity};
 use spanwise_wal::Durability;
 
@@ -24,6 +24,7 @@ mod traces;
 pub use self::shards::N_MAX as SHARDS_MAX;
 pub use archive::{Archive, Peer, Windows};
 pub use forward::{Destination, Forward, ForwardProtocol, Otlp, Sent};
+pub use listen::address_of;
 pub use targets::{Backend, Backends, known_targets};
 pub use traces::{TraceMode, Traces};
 
@@ -180,6 +181,14 @@ impl Config {
         }
         if let (Some(archive), Some(written)) = (&self.archive, &mut raw.archive) {
             archive.write_to(written);
+        }
+        for (raw, target) in raw.scaler.targets.iter_mut().zip(&self.scaler.targets) {
+            raw.min = Some(target.min);
+            raw.cooldown = Some(DurationNs(target.cooldown_ns).to_string());
+            raw.scalable = Some(target.scalable);
+        }
+        for (raw, forward) in raw.forward.iter_mut().zip(&self.forward) {
+            forward.fill_in(raw);
         }
         raw
     }

@@ -1,9 +1,11 @@
 //! From a file to validated settings, or to a report of everything that is wrong with it.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use spanwise_model::{Problem, Severity};
 
 use super::built::{self, Config};
@@ -24,14 +26,24 @@ pub struct Loaded {
     pub warnings: String,
 }
 
-/// Reads a text file of at most 1 MiB.
+/// Reads a text file of at most 1 MiB. What is no file, such as a device, is read no further either.
 pub fn read(path: &Path) -> Result<String> {
-    let named = |error: std::io::Error| anyhow::anyhow!("{}: {error}", path.display());
-    let size = std::fs::metadata(path).map_err(named)?.len();
-    if size > yaml::FILE_BYTES_MAX as u64 {
-        bail!("{}: file has {size} bytes, the limit is {}", path.display(), yaml::FILE_BYTES_MAX);
+    let named = || path.display().to_string();
+    let mut bytes = Vec::new();
+    let limit = yaml::FILE_BYTES_MAX as u64;
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .with_context(named)?;
+    if bytes.len() as u64 > limit {
+        bail!(
+            "{}: more than {limit} bytes, the limit of a configuration\n  fix: split it, or remove what is not configuration",
+            path.display()
+        );
     }
-    std::fs::read_to_string(path).map_err(named)
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        anyhow!("{}: not text: no UTF-8 at byte {at}\n  fix: save it as UTF-8", path.display())
+    })
 }
 
 /// Loads the file, or `./spanwise.yaml` if it is there, or the defaults; `overrides` is applied to
@@ -84,9 +96,16 @@ pub fn render(problems: &[Problem], text: &str, name: &str) -> String {
     let n_errors = problems.iter().filter(|problem| is_error(problem)).count();
     if !problems.is_empty() {
         let n_warnings = problems.len() - n_errors;
-        let _ = write!(out, "{name}: {n_errors} errors, {n_warnings} warnings");
+        let (errors, warnings) = (counted(n_errors, "error"), counted(n_warnings, "warning"));
+        let _ = write!(out, "{name}: {errors}, {warnings}");
     }
     out
+}
+
+/// A number with its noun: `1 rule`, `2 rules`.
+pub fn counted(n: usize, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{plural}")
 }
 
 fn is_error(problem: &Problem) -> bool {

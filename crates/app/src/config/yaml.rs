@@ -174,9 +174,37 @@ fn remedy(message: &str) -> (String, String) {
         message if message.starts_with("invalid boolean") => {
             ("not true or false", "write true or false")
         }
-        message => (message, "see docs/configuration.md for what may stand here"),
+        message => of_syntax(message),
     };
     (message.to_owned(), fix.to_owned())
+}
+
+/// What is wrong with the YAML itself, in words for who does not know its grammar.
+fn of_syntax(message: &str) -> (&str, &str) {
+    let is = |part: &str| message.contains(part);
+    if is("tabs disallowed") || is("found a tab") {
+        ("a tab in the indentation", "indent with spaces")
+    } else if is("unclosed quote") {
+        (message, "close the quote on the same line")
+    } else if is("unclosed bracket") || is("expected ',' or '}'") || is("expected ',' or ']'") {
+        ("a bracket is not closed, or a comma is missing", "close it: {a: 1, b: 2} or [1, 2]")
+    } else if is("mapping values are not allowed") {
+        ("a second `:` in one line", "quote a text with `: ` in it, or begin a new line")
+    } else if is("did not find expected key") {
+        ("a line does not fit to the indentation", "indent the keys of one block alike")
+    } else if is("unknown anchor") {
+        ("a value begins with `*`, which means something else in YAML", "quote it: \"*Get\"")
+    } else if is("expected mapping start") {
+        ("keys belong here", "write `key: value`, one a line, indented; or {key: value}")
+    } else if is("expected sequence start") {
+        ("a list belongs here", "write [a, b], or one line with `- ` for each")
+    } else if is("expected string scalar") || is("expected scalar") {
+        ("one value belongs here", "write a single value; quote it if it has brackets in it")
+    } else if is("cannot start any token") {
+        ("a value begins with a character that needs quotes", "quote the value")
+    } else {
+        (message, "see docs/configuration.md for what may stand here")
+    }
 }
 
 /// The library's first line without its own position suffix.
@@ -309,6 +337,23 @@ mod tests {
         assert!(error("count: 3\n").contains("missing field `window`"));
         assert!(error("window: 3s\ncount: many\n").contains("sample.yaml:2:8"));
         assert!(error("count: 3\ncount: 4\nwindow: 1s\n").contains("twice"));
+    }
+
+    #[test]
+    fn broken_yaml_is_told_with_a_remedy_of_its_own() {
+        for (text, fix) in [
+            ("count: 3\n\twindow: 1s\n", "spaces"),
+            ("window: \"3s\n", "close the quote"),
+            ("{window: 3s\ncount: 3\n", "close it"),
+            ("window: a: b\n", "new line"),
+            ("window: *Get\n", "quote it"),
+            ("- window\n", "key: value"),
+            ("window: [1]\n", "single value"),
+        ] {
+            let said = error(text);
+            assert!(said.contains("fix: ") && said.contains(fix), "{text}: {said}");
+            assert!(!said.contains("docs/configuration.md"), "{text}: {said}");
+        }
     }
 
     /// Found by fuzzing: a forgotten quotation mark makes the rest of the file a key, and the message

@@ -225,7 +225,7 @@ fn open_log<D: Disk>(disk: D, durability: Durability) -> Result<Log<D>> {
     };
     let (log, recovery) = Log::open(disk, config)?;
     if recovery.is_degraded() {
-        warn!(?recovery, "log is damaged; what could be read is used");
+        warn!("log is damaged: {recovery}; what could be read is used");
     } else if recovery.n_records > 0 {
         info!(n_records = recovery.n_records, "log opened");
     }

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use spanwise_analyzer::rules::RuleWindows;
-use spanwise_api::TargetStatus;
+use spanwise_analyzer::rules::{Rule, RuleWindows};
+use spanwise_api::{RuleStatus, TargetStatus};
 use spanwise_model::{
     Axis, Decision, Finding, Observed, Outcome, RuleCount, ScalingPlan, TargetRef, Timestamp,
+    WantedAction,
 };
 use spanwise_orchestrator::{Applied, Guard, OrchError, Orchestrator};
 use spanwise_scaler::{Refusal, Scaler};
@@ -58,11 +59,22 @@ pub struct Processor {
     metrics: Metrics,
     /// What was last seen of each target, for the API.
     show: watch::Sender<Vec<TargetStatus>>,
+    /// What each rule has seen, for the API.
+    show_rules: watch::Sender<Vec<RuleStatus>>,
     /// Targets being observed.
     observed: Vec<TargetRef>,
     observing: FuturesUnordered<BoxFuture<'static, Sight>>,
     /// Plans being carried out.
     applying: FuturesUnordered<BoxFuture<'static, Done>>,
+}
+
+/// What the processor shows of itself.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// What was last seen of each target.
+    pub targets: watch::Receiver<Vec<TargetStatus>>,
+    /// What each rule has seen since the start.
+    pub rules: watch::Receiver<Vec<RuleStatus>>,
 }
 
 /// What was seen of a target, and how long that took.
@@ -90,7 +102,7 @@ impl Processor {
         records: Records,
         clock: Clock,
         metrics: Metrics,
-    ) -> (Self, watch::Receiver<Vec<TargetStatus>>) {
+    ) -> (Self, Shown) {
         let earlier: Vec<Decision> =
             records.decisions().iter().map(|decision| Decision::clone(decision)).collect();
         scaler.restore(&earlier);
@@ -100,7 +112,9 @@ impl Processor {
             mode: scaler.config().mode_of(target),
             observed: None,
         });
-        let (show, shown) = watch::channel(unseen.collect());
+        let (show, targets) = watch::channel(unseen.collect());
+        let (show_rules, rules) =
+            watch::channel(windows.rules().rules().iter().map(nothing_seen).collect());
         let processor = Self {
             windows,
             scaler,
@@ -109,11 +123,12 @@ impl Processor {
             clock,
             metrics,
             show,
+            show_rules,
             observed: Vec::new(),
             observing: FuturesUnordered::new(),
             applying: FuturesUnordered::new(),
         };
-        (processor, shown)
+        (processor, Shown { targets, rules })
     }
 
     /// Works until every sender is gone. No decision is taken after that; what is being carried out
@@ -146,6 +161,15 @@ impl Processor {
                 for count in counts {
                     self.windows.add(count, now);
                 }
+                self.show_rules.send_modify(|rules| {
+                    for count in counts {
+                        // The index may come from the network.
+                        if let Some(rule) = rules.get_mut(count.rule_idx as usize) {
+                            rule.n_spans += count.n_spans;
+                            rule.n_breaches += count.n_breaches;
+                        }
+                    }
+                });
             }
             Input::Hole => self.windows.mark_hole(now),
         }
@@ -160,10 +184,23 @@ impl Processor {
             let result = if finding.resting { "resting" } else { "fired" };
             let labels = RuleLabels { rule: finding.rule.name.as_ref().to_owned(), result };
             self.metrics.rule_evaluations.get_or_create(&labels).inc();
+            self.show_fired(&finding);
             self.scaler.push(finding, now, &mut decisions);
         }
         self.scaler.tick(now, &mut decisions);
         self.record(&decisions);
+    }
+
+    fn show_fired(&self, finding: &Finding) {
+        if finding.resting {
+            return;
+        }
+        self.show_rules.send_modify(|rules| {
+            if let Some(rule) = rules.iter_mut().find(|rule| rule.name == finding.rule.name) {
+                rule.n_fired += 1;
+                rule.fired_last = Some(finding.at);
+            }
+        });
     }
 
     /// Begins to observe targets that wait for a decision. Few at a time: where calls are paced, the
@@ -176,11 +213,15 @@ impl Processor {
             if self.n_at_work() >= N_AT_WORK_MAX {
                 return;
             }
-            if !self.observed.contains(&target) {
-                self.observed.push(target.clone());
-                let orchestrator = Arc::clone(&self.orchestrator);
-                self.observing.push(observe(orchestrator, target, self.clock).boxed());
-            }
+            self.observe(target);
+        }
+    }
+
+    fn observe(&mut self, target: TargetRef) {
+        if !self.observed.contains(&target) {
+            self.observed.push(target.clone());
+            let orchestrator = Arc::clone(&self.orchestrator);
+            self.observing.push(observe(orchestrator, target, self.clock).boxed());
         }
     }
 
@@ -214,6 +255,8 @@ impl Processor {
         self.time("apply", outcome, took_s);
         let result = result.map(|applied| applied.to_string()).map_err(|error| refusal(&error));
         self.close(&plan, result);
+        // What is shown of the target would be old until its next decision.
+        self.observe(plan.target);
     }
 
     fn time(&self, verb: &'static str, outcome: &'static str, took_s: f64) {
@@ -286,6 +329,29 @@ impl Processor {
                 status.observed = Some(observed.clone());
             }
         });
+    }
+}
+
+/// A rule before the first span.
+fn nothing_seen(rule: &Rule) -> RuleStatus {
+    RuleStatus {
+        name: Arc::clone(&rule.reference.name),
+        action: match rule.action {
+            WantedAction::ReplicasBy { .. } | WantedAction::ReplicasTo { .. } => "scale",
+            WantedAction::Vertical { .. } => "vertical",
+            WantedAction::Alert { .. } => "alert",
+        },
+        target: Arc::clone(rule.action.target()),
+        service: Arc::clone(&rule.service),
+        operation: Arc::clone(&rule.operation),
+        metric: rule.metric.as_str(),
+        over_ns: rule.over_ns,
+        count: rule.count,
+        window_s: rule.window_s,
+        n_spans: 0,
+        n_breaches: 0,
+        n_fired: 0,
+        fired_last: None,
     }
 }
 

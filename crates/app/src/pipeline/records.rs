@@ -65,7 +65,7 @@ impl Records {
         let (log, recovery) =
             Log::open(disk, spanwise_wal::Config::default()).with_context(named)?;
         if recovery.is_degraded() {
-            warn!(?recovery, dir = %dir.display(), "decision log is damaged; what could be read is used");
+            warn!(dir = %dir.display(), "decision log is damaged: {recovery}; what could be read is used");
         }
         {
             let mut shared = records.shared.lock();

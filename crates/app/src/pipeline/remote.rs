@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use spanwise_analyzer::rules::RuleSet;
-use spanwise_otlp::sampled_spans::{Ledger, ReceivedBatch, SubscribeRequest, subscribe};
-use spanwise_otlp::transport::{ChannelLimits, Endpoint, Phase, Shutdown, Spawn};
+use spanwise_otlp::sampled_spans::{
+    Ledger, ReceivedBatch, SubscribeError, SubscribeRequest, subscribe,
+};
+use spanwise_otlp::transport::{
+    ChannelError, ChannelLimits, Code, Endpoint, Phase, Shutdown, Spawn,
+};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -23,6 +27,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 
 /// Longest wait for a connection and the first answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Behind a warning.
+const NO_GRPC: &str =
+    ": that is no OTLP/gRPC port of a sampler; name it with --sampler, usually port 4317";
 /// Largest batch that is accepted.
 const REPLY_BYTES_MAX: u64 = 64 << 20;
 
@@ -91,11 +98,20 @@ impl Remote {
     async fn stay_subscribed(&self) {
         let mut ledger = Ledger::default();
         let mut backoff = BACKOFF.0;
+        let mut told = String::new();
         while !self.processor.is_closed() {
             match self.once(&mut ledger).await {
-                Ok(()) => backoff = BACKOFF.0,
+                Ok(()) => {
+                    backoff = BACKOFF.0;
+                    told.clear();
+                }
                 Err(error) => {
-                    warn!(sampler = %self.endpoint, %error, "no stream of sampled spans");
+                    let (text, hint) = (error.to_string(), hint(&error));
+                    // The same thing again is no news.
+                    if text != told {
+                        warn!(sampler = %self.endpoint, error = text, "no stream of sampled spans{hint}");
+                        told = text;
+                    }
                 }
             }
             self.show(&ledger, false);
@@ -165,6 +181,19 @@ impl Remote {
             n_range: ledger.n_range(),
             n_restarts: ledger.n_restarts(),
         });
+    }
+}
+
+/// What is probably wrong, where somebody answered who is no sampler.
+fn hint(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref() {
+        Some(SubscribeError::Connect(ChannelError::Protocol { .. })) => NO_GRPC,
+        Some(SubscribeError::Refused { status, .. })
+            if matches!(status.code, Code::Unavailable | Code::Unimplemented) =>
+        {
+            NO_GRPC
+        }
+        _ => "",
     }
 }
 

@@ -8,6 +8,7 @@ use spanwise_otlp::exporter::{self, Exporter};
 use spanwise_otlp::transport::{Compression, Phase, Shutdown};
 use tracing::error;
 
+use super::outlets::Watched;
 use super::parts::{OUTLETS, Parts};
 use super::spawn::shared;
 use crate::config::{Destination, Forward, ForwardProtocol, Otlp, Sent};
@@ -23,8 +24,8 @@ pub(super) struct Destinations {
     pub traces: Vec<Outlet>,
     /// Traces from archives, with the bytes that may wait for each.
     pub archives: Vec<(Outlet, u64)>,
-    /// All of them by name, to be counted.
-    pub queues: Vec<(String, Queue)>,
+    /// All of them, to be counted and watched.
+    pub watched: Vec<Watched>,
 }
 
 /// Every destination of the configuration, with its task.
@@ -37,7 +38,7 @@ pub(super) fn build(parts: &mut Parts<'_>, outlets: &Shutdown) -> Result<Destina
                 let exporter = exporter(parts, outlets, idx, otlp);
                 if forward.send == Sent::Spans {
                     let queue = Queue::Otlp(exporter.clone());
-                    destinations.queues.push((forward.name(), queue));
+                    destinations.watched.push(Watched::new(forward.name(), queue, false));
                     destinations.spans.0.push(Forwarder { exporter, stamp: forward.stamp });
                     continue;
                 }
@@ -49,7 +50,9 @@ pub(super) fn build(parts: &mut Parts<'_>, outlets: &Shutdown) -> Result<Destina
             }
             Destination::Stdout => writer(parts, outlets, forward, Box::new(Line))?,
         };
-        destinations.queues.push((forward.name(), queue.clone()));
+        let is_logged = config.data_dir.is_some() && config.shards == 1;
+        let is_on_disk = is_logged && forward.send == Sent::Traces;
+        destinations.watched.push(Watched::new(forward.name(), queue.clone(), is_on_disk));
         let outlet = Outlet { name: forward.name(), stamp: forward.stamp, queue };
         match forward.send {
             Sent::Archives => destinations.archives.push((outlet, forward.queue_bytes)),

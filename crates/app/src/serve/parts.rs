@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use spanwise_analyzer::rules::RuleWindows;
 use spanwise_api::{ApiState, Hosts, router};
 use spanwise_model::Timestamp;
+use spanwise_orchestrator::Orchestrator;
 use spanwise_otlp::admission::Admission;
 use spanwise_otlp::exporter;
 use spanwise_otlp::protobuf_to_json;
@@ -20,11 +21,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
+use super::State;
 use super::archives;
 use super::destinations::{self, Destinations};
 use super::outlets::Outlets;
 use super::spawn::{Spawner, shared};
-use super::{State, backends};
 use crate::clock::Clock;
 use crate::config::{Config, Traces};
 use crate::pipeline::core::{self, Core};
@@ -39,6 +40,8 @@ use crate::pipeline::traces;
 use crate::pipeline::windows::{Collector, Tap};
 use crate::pipeline::worker::{Worker, queue};
 
+/// What the names of the listeners' stages begin with.
+pub(super) const RECEIVER: &str = "receiver ";
 /// Name of the stage before which the destinations are told to finish.
 pub(super) const OUTLETS: &str = "destinations";
 /// Share of the memory limit for requests in flight.
@@ -84,14 +87,10 @@ pub(super) struct Parts<'a> {
 
 impl Parts<'_> {
     /// The processor; returns where counts go.
-    pub(super) async fn processor(&mut self) -> Result<mpsc::Sender<Input>> {
-        let targets = self.config.scaler.targets.iter();
-        let n_kubernetes =
-            targets.filter(|target| &*target.reference.backend == "kubernetes").count();
-        let orchestrator = backends::build(&self.config.backends, n_kubernetes).await?;
+    pub(super) fn processor(&mut self, orchestrator: Arc<dyn Orchestrator>) -> mpsc::Sender<Input> {
         let windows = RuleWindows::new(Arc::clone(&self.config.rules));
         let scaler = Scaler::new(self.config.scaler.clone(), self.clock.now());
-        let (processor, targets) = Processor::new(
+        let (processor, shown) = Processor::new(
             windows,
             scaler,
             orchestrator,
@@ -99,10 +98,10 @@ impl Parts<'_> {
             self.clock,
             self.state.metrics.clone(),
         );
-        self.state.follow_targets(targets);
+        self.state.follow_processor(shown);
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         self.stages.push(("processor", tokio::spawn(processor.run(receiver))));
-        Ok(sender)
+        sender
     }
 
     /// The subscription of a processor to a sampler.
@@ -150,18 +149,24 @@ impl Parts<'_> {
         self.state.follow_outlets(Outlets {
             hub: Arc::clone(&hub),
             admission: admission.clone(),
-            destinations: destinations.queues.clone(),
+            destinations: destinations.watched.clone(),
         });
         let to = std::mem::take(&mut destinations.archives);
         let archives = archives::build(self, to, &receivers)?;
         let (gathering, service) = archives.map_or((None, None), |a| (a.gathering, a.service));
         let into = Into { hub: Arc::clone(&hub), destinations, processor, gathering };
         let work = self.worker(into, keeper_stage)?;
-        let intake =
-            Intake::new(receiver::Config::default(), admission, work, shared(self.spawner));
+        let ports = receiver::Ports {
+            grpc: grpc_listener.local_addr()?.port(),
+            http: http_listener.local_addr()?.port(),
+        };
+        let receiving = receiver::Config { ports, ..receiver::Config::default() };
+        let intake = Intake::new(receiving, admission, work, shared(self.spawner));
         let intake = Arc::new(intake);
         let check = Arc::new(|rules: &str| {
-            compile_subscribed(rules).map(drop).map_err(|error| error.to_string())
+            compile_subscribed(rules)
+                .map(|rules| rules.len() as u32)
+                .map_err(|error| error.to_string())
         });
         let sampled = Service::new(hub, check);
         let mut server = grpc::Server::new(Arc::clone(&intake), Some(sampled), ready);

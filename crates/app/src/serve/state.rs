@@ -6,14 +6,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use spanwise_api::{
-    Check, Site, Snapshot, SpanCounts, Status, TargetStatus, TraceCounts, TraceSampling,
-};
+use spanwise_api::{Check, Site, Snapshot, SpanCounts, Status, TraceCounts, TraceSampling};
 use spanwise_model::Timestamp;
 use spanwise_sampler::{Budget, Profile};
 use tokio::sync::watch;
 
-use super::outlets::{Outlets, Shedding};
+use super::outlets::{Outlets, Shedding, Waiting};
 use super::picture::{self, Picture, StagePicture};
 use super::saved::Saved;
 use super::{Addresses, Role, archived, sampling};
@@ -23,6 +21,7 @@ use crate::config::Config;
 use crate::pipeline::core::Core;
 use crate::pipeline::inspector::Inspected;
 use crate::pipeline::keeper::{Showing, Shown};
+use crate::pipeline::processor;
 use crate::pipeline::records::Records;
 use crate::pipeline::remote::Account;
 use crate::telemetry::metrics::{Metrics, OutcomeLabel, ReasonLabel, ReceiverLabels, follow};
@@ -61,7 +60,7 @@ pub struct State {
 #[derive(Debug, Default)]
 struct Inner {
     in_flight: InFlight,
-    targets: Option<watch::Receiver<Vec<TargetStatus>>>,
+    processor: Option<processor::Shown>,
     account: Option<watch::Receiver<Account>>,
     outlets: Option<Outlets>,
     shedding: Shedding,
@@ -87,7 +86,10 @@ impl State {
             Budget::PerSecond(_) => None,
         };
         let base = base(config, role, started, at, budget_share);
-        let snapshot = Arc::new(Snapshot { status: base.clone(), ..Snapshot::default() });
+        let mut status = base.clone();
+        status.checks.push(starting());
+        let decisions = records.decisions();
+        let snapshot = Arc::new(Snapshot { status, decisions, ..Snapshot::default() });
         Ok(Arc::new(Self {
             records,
             metrics,
@@ -111,6 +113,12 @@ impl State {
         self.inner.lock().in_flight
     }
 
+    /// What destinations have not taken yet.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        let inner = self.inner.lock();
+        inner.outlets.as_ref().map(Outlets::waiting).unwrap_or_default()
+    }
+
     /// The process is about to stop: readiness goes.
     pub fn stopping(&self) {
         self.inner.lock().stopping = true;
@@ -119,9 +127,9 @@ impl State {
         self.snapshot.send_replace(Arc::new(picture));
     }
 
-    /// Names where the processor shows what it saw of the targets.
-    pub fn follow_targets(&self, targets: watch::Receiver<Vec<TargetStatus>>) {
-        self.inner.lock().targets = Some(targets);
+    /// Names where the processor shows what it saw of targets and rules.
+    pub fn follow_processor(&self, shown: processor::Shown) {
+        self.inner.lock().processor = Some(shown);
     }
 
     /// Names where the keeper of the span log shows its figures.
@@ -227,17 +235,20 @@ impl State {
     /// Counts what leaves; spans missed so far, and whether work is being refused.
     fn count_outlets(&self, n_refused: u64, now: Timestamp) -> (u64, bool) {
         let mut inner = self.inner.lock();
-        let missed = inner.outlets.as_ref().map_or(0, |outlets| outlets.show(&self.metrics));
+        let outlets = inner.outlets.as_mut();
+        let missed = outlets.map_or(0, |outlets| outlets.show(&self.metrics, now));
         let shedding = inner.shedding.look(n_refused, now);
         self.metrics.shedding.set(i64::from(shedding));
         (missed, shedding)
     }
 
     fn publish(&self, mut status: Status, sites: Vec<Site>) {
+        let mut rules = Vec::new();
         {
             let inner = self.inner.lock();
-            if let Some(targets) = &inner.targets {
-                status.targets.clone_from(&targets.borrow());
+            if let Some(shown) = &inner.processor {
+                status.targets.clone_from(&shown.targets.borrow());
+                rules.clone_from(&shown.rules.borrow());
             }
             if let Some(account) = &inner.account {
                 let account = *account.borrow();
@@ -264,6 +275,9 @@ impl State {
                 status.memory_bytes += archived::held_bytes(&showing);
                 status.archives = Some(archived::status(&showing));
             }
+            if let Some(outlets) = &inner.outlets {
+                status.checks.extend(outlets.checks(status.at));
+            }
             if inner.stopping {
                 status.checks.push(stopping());
             }
@@ -274,6 +288,7 @@ impl State {
             anomalies: self.records.anomalies(),
             decisions: self.records.decisions(),
             traces: self.records.traces(),
+            rules,
         }));
     }
 
@@ -370,7 +385,7 @@ fn base(
     budget: Option<f64>,
 ) -> Status {
     let listening = |name: &str, addr: Option<std::net::SocketAddr>| {
-        addr.map(|addr| Check { name: name.to_owned(), ok: true, detail: addr.to_string() })
+        addr.map(|addr| check(name, true, addr.to_string()))
     };
     let checks =
         [listening("receiver grpc", at.otlp_grpc), listening("receiver http", at.otlp_http)];
@@ -406,7 +421,7 @@ fn subscription(account: Account) -> Check {
         "{state}; of {n_range} spans of this epoch {n_received} received, {n_missed} missed; \
          {n_restarts} restarts of the sampler"
     );
-    Check { name: "subscription".to_owned(), ok: connected, detail }
+    check("subscription", connected, detail)
 }
 
 fn span_log(showing: &Showing) -> Check {
@@ -419,10 +434,20 @@ fn span_log(showing: &Showing) -> Check {
         ),
         Some(problem) => format!("not acknowledging: {problem}; tried again every second"),
     };
-    Check { name: "span log".to_owned(), ok: showing.problem.is_none(), detail }
+    check("span log", showing.problem.is_none(), detail)
 }
 
 fn stopping() -> Check {
-    let detail = "draining what is in flight".to_owned();
-    Check { name: "not stopping".to_owned(), ok: false, detail }
+    check("not stopping", false, "draining what is in flight".to_owned())
+}
+
+/// Holds until the first picture of the running pipeline: what an earlier process left behind is
+/// taken in before that.
+fn starting() -> Check {
+    check("started", false, "taking in what was left by the last run".to_owned())
+}
+
+/// Something that must hold before traffic may come.
+fn check(name: &str, ok: bool, detail: String) -> Check {
+    Check { name: name.to_owned(), ok, detail, required: true }
 }

@@ -1,10 +1,17 @@
 //! The command line: exit codes, and errors that name the place and the remedy.
 
+use std::io::BufRead as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use spanwise::serve::Role;
+
+use crate::support::http::get_json;
 use crate::support::process::run;
+use crate::support::requests::{recent, request};
+use crate::support::server::Running;
+use crate::support::until_true;
 
 /// Done; ran and the answer is no; could not run.
 const OK: i32 = 0;
@@ -56,6 +63,138 @@ fn usage_errors_end_with_2_and_name_what_was_wrong() {
     check(&["--version"], OK, &[env!("CARGO_PKG_VERSION")]);
 }
 
+#[test]
+fn wrong_values_name_their_flag_and_the_remedy() {
+    for (flag, value, fix) in [
+        ("--mode", "foo", "recommend"),
+        ("--budget", "200%", "1%"),
+        ("--shadow", "foo", "1%,10%"),
+        ("--otlp-grpc", "example.org:4317", "ip address"),
+    ] {
+        check(&["serve", flag, value], FAILED, &[flag, value, fix]);
+    }
+}
+
+/// Guarantees: what the system says is said once, and something can be done about it.
+#[test]
+fn files_that_cannot_be_read_are_told_once_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let broken = dir.path().join("broken.otlp.jsonl");
+    std::fs::write(&broken, "{bad\n").unwrap();
+    for args in [
+        &["config", "check", "none.yaml"][..],
+        &["config", "check", folder],
+        &["config", "check", "/dev/zero"],
+        &["replay", "none.otlp.pb"],
+        &["archive", "verify", "none.otlp.pb", "none.spwa"],
+    ] {
+        check(args, FAILED, &["fix: "]);
+        let said = stderr(&run(args));
+        assert!(said.matches("os error").count() <= 1, "{args:?}: {said}");
+    }
+    let said = stderr(&run(&["replay", broken.to_str().unwrap()]));
+    assert_eq!(said.matches("not valid json").count(), 1, "{said}");
+}
+
+/// Scenario: the cluster that a target lives in cannot be found.
+/// Guarantees: where nothing may be written the process runs on and says so; where it may act it
+/// refuses, and leaves no folder behind.
+#[test]
+fn a_missing_cluster_is_fatal_in_mode_act_only() {
+    let yaml = "scaler:
+  targets:
+    - {service: cart, orchestrator: kubernetes, max: 5}
+";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("spanwise.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let data_dir = dir.path().join("a/b");
+    let args = [
+        "serve",
+        "-c",
+        file.to_str().unwrap(),
+        "--mode",
+        "act",
+        "--data-dir",
+        data_dir.to_str().unwrap(),
+        "--otlp-grpc",
+        FREE,
+        "--otlp-http",
+        FREE,
+        "--http",
+        FREE,
+    ];
+    let output = without_cluster(&args, dir.path()).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(FAILED), "{said}");
+    assert!(said.contains("mode act needs its cluster") && said.contains("KUBECONFIG"), "{said}");
+    assert!(!dir.path().join("a").exists(), "a failed start leaves a folder");
+
+    let mut child = without_cluster(&[&args[..3], &args[7..]].concat(), dir.path());
+    let mut child = child.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    for line in lines.map_while(Result::ok) {
+        said.push_str(&line);
+        if line.contains("API    http://") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.contains("API    http://") && said.contains("OrchestratorError"), "{said}");
+}
+
+fn without_cluster(args: &[&str], dir: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_spanwise"));
+    command.args(args).current_dir(dir).env("HOME", dir).env("KUBECONFIG", dir.join("none"));
+    command.env_remove("KUBERNETES_SERVICE_HOST");
+    command
+}
+
+/// Scenario: a rule whose operation nobody sends.
+/// Guarantees: `explain` and the API say that it has seen nothing, and what its service does send.
+#[test]
+fn a_rule_that_matches_nothing_is_found() {
+    let yaml = "scaler:
+  targets:
+    - {service: cart, orchestrator: recorder, max: 5}
+  rules:
+    - name: cart-typo
+      when: {service: cart, op: GetCrat, over: 60ms, count: 10, window: 30s}
+      do: {scale: cart, by: 1}
+    - name: cart-fine
+      when: {service: cart, op: GetCart, over: 1ms, count: 1000000, window: 30s}
+      do: {alert: pager}
+";
+    let running = Running::start(yaml, Role::All);
+    running.send(request(recent(1, 100, 1)));
+    let api = running.api();
+    let url = format!("http://{api}");
+    until_true("the spans", || {
+        get_json(api, "/api/v1/rules").is_some_and(|rules| rules["items"][1]["spans"] == 100)
+    });
+    let rules = get_json(api, "/api/v1/rules").unwrap();
+    assert_eq!(rules["items"][0]["spans"], 0);
+    assert_eq!(rules["items"][0]["known_operations"][0], "GetCart (server)");
+    assert_eq!(rules["items"][1]["breaches"], 100);
+    let words = ["cart-typo", "matches nothing", "GetCart (server)", "cart-fine", "100 spans seen"];
+    check(&["explain", "cart", "--url", &url], OK, &words);
+    check(&["explain", "pager", "--url", &url], OK, &["cart-fine", "0 times"]);
+    // The scheme may be left out.
+    let bare = &url["http://".len()..];
+    check(&["explain", "nosuch", "--url", bare], NEGATIVE, &["nosuch", "cart-typo", "fix: "]);
+    check(&["decisions", "list", "--target", "foo", "--url", bare], OK, &["foo", "fix: "]);
+    check(&["decisions", "list", "--url", bare], OK, &["no rule has fired"]);
+    check(&["explain", "d-99", "--url", bare], NEGATIVE, &["d-99", "fix: "]);
+    let list = ["decisions", "list", "--url", bare];
+    check(&[&list[..], &["--outcome", "foo"]].concat(), FAILED, &["outcome", "fix: write acted"]);
+    check(&[&list[..], &["--limit", "0"]].concat(), FAILED, &["limit is 0", "fix: write 1 to"]);
+    check(&["traces", "search", "--kept", "--url", bare], FAILED, &["single spans", "fix: "]);
+    assert!(running.stop());
+}
+
 const MISSPELT: &str = "scaler:
   rules:
     - name: slow
@@ -96,6 +235,10 @@ fn serve_refuses_what_config_check_refuses() {
 fn config_show_prints_what_config_check_accepts() {
     let shown = stdout(&run(&["config", "show"]));
     assert!(shown.contains("budget") && shown.contains("127.0.0.1:4317"), "{shown}");
+    assert!(!shown.contains("null"), "{shown}");
+    with_file("memory_limit: 1GiB\n", |file| {
+        check(&["config", "show", "-c", file], OK, &["memory_limit: 1GiB"]);
+    });
     with_file(&shown, |file| check(&["config", "check", file], OK, &["ok"]));
     let json = run(&["config", "show", "-o", "json"]);
     let document: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
@@ -190,6 +333,21 @@ fn the_demo_tells_its_story_and_ends_by_itself() {
         let place = rest.find(word).unwrap_or_else(|| panic!("no `{word}` (any more) in: {told}"));
         rest = &rest[place..];
     }
+}
+
+/// Guarantees: one JSON document, however the story ends.
+#[test]
+fn the_demo_tells_one_document_to_programs() {
+    let output = run(&["demo", "--for", "2s", "-o", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(document["events"].is_array() && document["summary"]["complete"].is_boolean());
+}
+
+#[test]
+fn config_check_warns_of_what_has_no_effect() {
+    with_file("# nothing\n", |file| check(&["config", "check", file], OK, &["holds nothing"]));
+    let tag = "sampler: {mode: tag}\n";
+    with_file(tag, |file| check(&["config", "check", file], OK, &["C023", "1 warning", "fix: "]));
 }
 
 const COLLECTOR: &str = "processors:

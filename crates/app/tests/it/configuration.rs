@@ -114,7 +114,7 @@ fn shards_are_checked() {
 fn listeners_are_checked() {
     for key in ["otlp_grpc", "otlp_http", "http"] {
         let listen = |text: &str| format!("listen:\n  {key}: {text}\n");
-        check_bad(&listen("localhost:4317"), "localhost", "ip address");
+        check_bad(&listen("example.org:4317"), "example.org", "ip address");
         check_bad(&listen("127.0.0.1"), "127.0.0.1", "port");
         check_bad(&listen("127.0.0.1:99999"), "127.0.0.1", "port");
         check_bad(&listen("0.0.0.0:7777"), "0.0.0.0", "insecure: true");

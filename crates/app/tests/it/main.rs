@@ -18,6 +18,7 @@ mod policy_oracle;
 mod sdk;
 mod shards;
 mod split;
+mod stopping;
 mod streaming;
 mod support;
 mod tail_buffer;

@@ -67,6 +67,8 @@ pub struct Stats {
     pub is_stopped: bool,
     /// What the server said last that was not plain success.
     pub last_problem: Option<String>,
+    /// Why the last attempt failed; `None` before the first and after one that was accepted.
+    pub failing: Option<String>,
 }
 
 #[derive(Debug)]
@@ -174,13 +176,17 @@ impl Driver {
                     let n_rejected = partial.n_rejected.min(item.n_spans);
                     let problem = (!partial.message.is_empty()).then_some(partial.message);
                     self.shared.done(&item, problem, |stats| {
+                        stats.failing = None;
                         stats.n_sent += item.n_spans - n_rejected;
                         stats.n_rejected += n_rejected;
                     });
                     return;
                 }
                 Err(ExportError::Permanent { message }) => {
-                    self.shared.done(&item, Some(message), |stats| stats.n_refused += item.n_spans);
+                    self.shared.done(&item, Some(message), |stats| {
+                        stats.failing.clone_from(&stats.last_problem);
+                        stats.n_refused += item.n_spans;
+                    });
                     return;
                 }
                 Err(ExportError::Retryable { message, after }) => {
@@ -214,6 +220,7 @@ impl Shared {
     fn retry(&self, problem: String) {
         let mut queue = self.queue.lock();
         queue.stats.n_retries += 1;
+        queue.stats.failing = Some(problem.clone());
         queue.stats.last_problem = Some(problem);
     }
 

@@ -22,6 +22,37 @@ pub struct Config {
     pub body_timeout: Duration,
     /// A connection without requests is closed after this long. Default 60 s.
     pub idle_timeout: Duration,
+    /// Ports of both listeners, for who came to the wrong one. Default 4317 and 4318.
+    pub ports: Ports,
+}
+
+/// Where OTLP is taken, as told to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Over gRPC.
+    pub grpc: u16,
+    /// Over HTTP.
+    pub http: u16,
+}
+
+impl Ports {
+    /// For OTLP/HTTP that came to the gRPC listener.
+    pub(super) fn not_grpc(self) -> String {
+        format!(
+            "this is the OTLP/gRPC port: send OTLP/HTTP to port {} (/v1/traces), or set \
+             OTEL_EXPORTER_OTLP_PROTOCOL=grpc\n",
+            self.http
+        )
+    }
+
+    /// For OTLP/gRPC that came to the HTTP listener.
+    pub(super) fn not_http(self) -> String {
+        format!(
+            "this is the OTLP/HTTP port: send OTLP/gRPC to port {}, or set \
+             OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+            self.grpc
+        )
+    }
 }
 
 impl Default for Config {
@@ -33,6 +64,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(1),
+            ports: Ports { grpc: 4317, http: 4318 },
         }
     }
 }

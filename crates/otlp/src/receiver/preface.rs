@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+
+use crate::transport::{Phase, Shutdown};
 
 /// Who is calling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +24,6 @@ pub(super) enum Preface {
 /// while the first is left unread.
 const PAUSE: Duration = Duration::from_millis(10);
 
-const HINT: &str = "this is the OTLP/gRPC port: send OTLP/HTTP to port 4318 (/v1/traces), or set \
-    OTEL_EXPORTER_OTLP_PROTOCOL=grpc\n";
-
 /// Waits for the first two bytes without reading them.
 pub(super) async fn sniff(io: &TcpStream) -> Preface {
     loop {
@@ -38,12 +38,27 @@ pub(super) async fn sniff(io: &TcpStream) -> Preface {
     }
 }
 
-/// Answers an HTTP/1 request, whatever it was, and closes.
-pub(super) async fn answer_http1(mut io: TcpStream) {
-    let n_bytes = HINT.len();
+/// Waits for the beginning of a connection, but not once the process stops: whoever has asked
+/// nothing by then is not waited for. `None` if it stops.
+pub(super) async fn unless_draining<T>(
+    beginning: impl Future<Output = T>,
+    shutdown: &Shutdown,
+) -> Option<T> {
+    let mut shutdown = shutdown.clone();
+    let beginning = std::pin::pin!(beginning);
+    let drain = std::pin::pin!(shutdown.reached(Phase::Draining));
+    match select(beginning, drain).await {
+        Either::Left((begun, _)) => Some(begun),
+        Either::Right(_) => None,
+    }
+}
+
+/// Answers an HTTP/1 request, whatever it was, with a hint, and closes.
+pub(super) async fn answer_http1(mut io: TcpStream, hint: &str) {
+    let n_bytes = hint.len();
     let reply = format!(
         "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
-         content-length: {n_bytes}\r\nconnection: close\r\n\r\n{HINT}"
+         content-length: {n_bytes}\r\nconnection: close\r\n\r\n{hint}"
     );
     // The client may be gone; then it misses the hint, which is counted anyway.
     if io.write_all(reply.as_bytes()).await.is_ok() {

@@ -35,6 +35,9 @@ pub struct HubConfig {
     pub queue_bytes_max: usize,
     /// Most subscribers. Default 64.
     pub n_subscribers_max: usize,
+    /// Most rules of all subscribers together: each is looked at for every span. Subscribers with
+    /// the same text share theirs. Default 4,096.
+    pub n_rules_max: u32,
 }
 
 /// What a subscriber asks for.
@@ -46,6 +49,8 @@ pub struct SubscribeRequest {
     pub rules_yaml: String,
     /// The client's hash of the rules.
     pub rules_hash: u64,
+    /// How many rules these are.
+    pub n_rules: u32,
     /// Most example spans for one rule in one window; 0 stands for 100.
     pub n_examples_max: u32,
     /// Length of that window in seconds; 0 stands for 30.
@@ -69,6 +74,8 @@ pub struct RuleSet {
     pub yaml: Arc<str>,
     /// The hash the first client sent with it.
     pub hash: u64,
+    /// How many rules these are.
+    pub n_rules: u32,
 }
 
 /// Figures of one subscriber.
@@ -155,7 +162,7 @@ pub struct Delivery {
 
 impl Default for HubConfig {
     fn default() -> Self {
-        Self { epoch: 0, queue_bytes_max: 16 << 20, n_subscribers_max: 64 }
+        Self { epoch: 0, queue_bytes_max: 16 << 20, n_subscribers_max: 64, n_rules_max: 4_096 }
     }
 }
 
@@ -265,7 +272,10 @@ impl Hub {
             let text = format!("more than {} subscribers", self.config.n_subscribers_max);
             return Err(RpcStatus::new(Code::ResourceExhausted, text));
         }
-        let rules = (!request.rules_yaml.is_empty()).then(|| state.rule_set(request));
+        let rules = match request.rules_yaml.as_str() {
+            "" => None,
+            _ => Some(state.rule_set(request, self.config.n_rules_max)?),
+        };
         let id = state.next_id;
         state.next_id += 1;
         let next = state.next_sequence;
@@ -320,14 +330,27 @@ impl State {
         }
     }
 
-    fn rule_set(&mut self, request: &SubscribeRequest) -> RuleSetId {
+    fn rule_set(
+        &mut self,
+        request: &SubscribeRequest,
+        n_rules_max: u32,
+    ) -> Result<RuleSetId, RpcStatus> {
         if let Some(known) = self.rule_sets.iter().find(|set| *set.yaml == *request.rules_yaml) {
-            return known.id;
+            return Ok(known.id);
+        }
+        let n_known: u32 = self.rule_sets.iter().map(|set| set.n_rules).sum();
+        let n_rules = request.n_rules;
+        if n_known.saturating_add(n_rules) > n_rules_max {
+            let text = format!(
+                "{n_rules} rules beside the {n_known} of other subscribers are more than the \
+                 {n_rules_max} that are counted; subscribe with fewer, or with the same text"
+            );
+            return Err(RpcStatus::new(Code::ResourceExhausted, text));
         }
         let id = RuleSetId(self.next_id);
         let yaml = Arc::from(request.rules_yaml.as_str());
-        self.rule_sets.push(RuleSet { id, yaml, hash: request.rules_hash });
-        id
+        self.rule_sets.push(RuleSet { id, yaml, hash: request.rules_hash, n_rules });
+        Ok(id)
     }
 }
 

@@ -24,8 +24,9 @@ const REQUEST_BYTES_MAX: u64 = (1 << 20) + (16 << 10);
 const REQUEST_PACE: PaceLimits =
     PaceLimits { slice: Duration::from_secs(10), bytes_per_slice: u64::MAX, n_slices: 1 };
 
-/// Says whether rules can be counted; the error is told to the client and names line and remedy.
-pub type CheckRules = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+/// Says how many rules a text holds, if they can be counted; the error is told to the client and
+/// names line and remedy.
+pub type CheckRules = Arc<dyn Fn(&str) -> Result<u32, String> + Send + Sync>;
 
 /// The service behind [`Hub`], for [`grpc::Server`](crate::receiver::grpc::Server).
 pub struct Service {
@@ -67,13 +68,15 @@ impl Service {
         })?;
         let request = wire::SubscribeRequest::decode(message.payload)
             .map_err(|_| invalid("not a SubscribeRequest".to_owned()))?;
-        if !request.rules_yaml.is_empty() {
-            (self.check_rules)(&request.rules_yaml).map_err(invalid)?;
-        }
+        let n_rules = match request.rules_yaml.as_str() {
+            "" => 0,
+            text => (self.check_rules)(text).map_err(invalid)?,
+        };
         self.hub.subscribe(&SubscribeRequest {
             client_name: request.client_name,
             rules_yaml: request.rules_yaml,
             rules_hash: request.rules_hash,
+            n_rules,
             n_examples_max: request.max_examples_per_window,
             example_window_s: request.example_window_s,
             resume: (request.resume_epoch != 0)

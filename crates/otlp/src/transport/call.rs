@@ -70,13 +70,13 @@ impl Reply {
     }
 
     /// Answers somebody who does not speak gRPC.
-    pub(crate) fn not_grpc(mut self, text: &'static str) {
+    pub(crate) fn not_grpc(mut self, text: String) {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, plain);
         if let Ok(mut stream) = self.respond.send_response(response, false) {
-            drop(stream.send_data(Bytes::from_static(text.as_bytes()), true));
+            drop(stream.send_data(Bytes::from(text), true));
         }
     }
 

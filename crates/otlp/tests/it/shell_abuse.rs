@@ -278,6 +278,23 @@ async fn who_never_finishes_is_cut_off_when_the_drain_ends() {
 }
 
 #[tokio::test]
+async fn who_has_asked_nothing_does_not_delay_the_drain() {
+    let receivers = start().await;
+    let mut silent = Vec::new();
+    for (to, start) in [(receivers.grpc, &b""[..]), (receivers.grpc, b"P"), (receivers.http, b"")] {
+        let mut io = TcpStream::connect(to).await.unwrap();
+        io.write_all(start).await.unwrap();
+        silent.push(io);
+    }
+    receivers.notes.until(|_| receivers.tasks.n_running() == 5).await;
+    receivers.shutdown.drain();
+    for mut io in silent {
+        assert_eq!(io.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    }
+    receivers.stop().await;
+}
+
+#[tokio::test]
 async fn small_spans_are_paid_for_by_what_is_built_from_them() {
     // 30 bytes a span on the wire, 128 and more in memory: 6 MB and 26 MB.
     let mut span = Vec::new();

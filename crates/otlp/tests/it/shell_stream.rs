@@ -33,7 +33,7 @@ async fn stage(epoch: u64, queue_bytes_max: usize) -> Stage {
     let hub = Hub::new(HubConfig { epoch, queue_bytes_max, ..HubConfig::default() });
     let check_rules = |yaml: &str| match yaml {
         "bad" => Err("line 1: no such rule".to_owned()),
-        _ => Ok(()),
+        _ => Ok(1),
     };
     let service = Service::new(Arc::clone(&hub), Arc::new(check_rules));
     let receivers = Setup { service: Some(service), ..Setup::default() }.start().await;

@@ -117,8 +117,8 @@ fn options(args: &CompressArgs) -> Result<Options> {
     if !(0.0..=1.0).contains(&args.verbatim_share) {
         bail!("--verbatim-share {} is no share\n  fix: give 0 to 1", args.verbatim_share);
     }
-    if !(0.001..=100.0).contains(&args.beta) {
-        bail!("--beta {} is out of range\n  fix: give 0.001 to 100", args.beta);
+    if !(0.03..=3.0).contains(&args.beta) {
+        bail!("--beta {} is out of range\n  fix: give 0.03 to 3", args.beta);
     }
     Ok(Options {
         level: args.level.level(),

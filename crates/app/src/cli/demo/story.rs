@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use spanwise_api::{AnomalyList, DecisionList, DecisionView, StatusView, parse_time};
 use spanwise_model::{Outcome, Reason, Timestamp};
 
+use super::telling::Telling;
 use super::traffic::Fault;
-use crate::cli::output::Output;
 use crate::clock::Clock;
 use crate::http_client::get;
 
@@ -34,23 +34,21 @@ const INDENT: &str = "                    ";
 pub(super) struct Story<'a> {
     api: String,
     clock: Clock,
-    output: &'a Output,
+    telling: &'a Telling<'a>,
     /// Ids of the records that have been told.
     told: BTreeSet<String>,
-    n_acted: u64,
-    n_held: u64,
 }
 
 impl<'a> Story<'a> {
     /// A story told from the API at `api`.
-    pub(super) fn new(api: String, clock: Clock, output: &'a Output) -> Self {
-        Self { api, clock, output, told: BTreeSet::new(), n_acted: 0, n_held: 0 }
+    pub(super) fn new(api: String, clock: Clock, telling: &'a Telling<'a>) -> Self {
+        Self { api, clock, telling, told: BTreeSet::new() }
     }
 
     /// What is running, and what is not real about it.
     pub(super) fn opening(&self, banner: &str, seed: u64) -> Result<()> {
-        self.output.line(banner)?;
-        self.output.line(&format!(
+        self.telling.line(banner)?;
+        self.telling.line(&format!(
             "  recorded traffic of the Online Boutique, seed {seed}; faults are injected, the orchestrator is simulated"
         ))
     }
@@ -85,14 +83,11 @@ impl<'a> Story<'a> {
 
     /// The last lines.
     pub(super) fn closing(&self, drained: bool) -> Result<()> {
+        self.telling.closed(drained);
         let drained = if drained { "drained" } else { "not drained in time" };
-        self.tell(
-            "done",
-            &format!(
-                "{} scaled, {} held back with a reason; {drained}, nothing is left behind",
-                self.n_acted, self.n_held
-            ),
-        )
+        let (n_acted, n_held) = self.telling.n_decided();
+        let counts = format!("{n_acted} scaled, {n_held} held back with a reason");
+        self.tell("done", &format!("{counts}; {drained}, nothing is left behind"))
     }
 
     async fn learning(&mut self) -> Result<()> {
@@ -169,7 +164,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn record(&mut self, view: &DecisionView) -> Result<()> {
+    fn record(&self, view: &DecisionView) -> Result<()> {
         let acted = view.outcome == Outcome::Acted.as_str();
         let condition = &view.condition;
         let mut text = format!("{}  {}", view.id, view.summary);
@@ -186,11 +181,7 @@ impl<'a> Story<'a> {
         for guard in &view.guards {
             let _ = write!(text, "\n{INDENT}{}: {}", guard.reason, guard.detail);
         }
-        if acted {
-            self.n_acted += 1;
-        } else {
-            self.n_held += 1;
-        }
+        self.telling.decided(acted);
         self.tell(if acted { "DECISION" } else { "NOT scaled" }, &text)
     }
 
@@ -201,7 +192,7 @@ impl<'a> Story<'a> {
 
     fn tell(&self, what: &str, text: &str) -> Result<()> {
         let seconds = self.clock.now().since(self.clock.started_at()) / 1_000_000_000;
-        self.output.line(&format!(" {:02}:{:02}  {what:<10} {text}", seconds / 60, seconds % 60))
+        self.telling.event(seconds, what, text)
     }
 
     fn deadline(&self) -> Timestamp {

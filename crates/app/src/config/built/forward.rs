@@ -106,6 +106,37 @@ impl Forward {
     }
 }
 
+impl Forward {
+    /// Writes the settings in force into what was written.
+    pub(super) fn fill_in(&self, raw: &mut RawForward) {
+        raw.send = Some(
+            match self.send {
+                Sent::Spans => "spans",
+                Sent::Traces => "traces",
+                Sent::Archives => "archives",
+            }
+            .to_owned(),
+        );
+        raw.queue = Some(SizeBytes(self.queue_bytes).to_string());
+        raw.stamp = Some(self.stamp);
+        match &self.to {
+            Destination::Otlp(otlp) => {
+                let protocol = match otlp.protocol {
+                    ForwardProtocol::Grpc => "grpc",
+                    ForwardProtocol::HttpProtobuf => "http/protobuf",
+                };
+                raw.protocol = Some(protocol.to_owned());
+                raw.compression = Some(if otlp.gzip { "gzip" } else { "none" }.to_owned());
+            }
+            Destination::File { every_ns, n_bytes, .. } => {
+                raw.rotate.every = Some(DurationNs(*every_ns).to_string());
+                raw.rotate.size = Some(SizeBytes(*n_bytes).to_string());
+            }
+            Destination::Stdout => {}
+        }
+    }
+}
+
 /// Destinations; those with a mistake are left out.
 pub(super) fn forward(
     raw: &[RawForward],

@@ -10,10 +10,17 @@ use crate::config::raw::RawListen;
 pub(super) fn listen(raw: &RawListen, problems: &mut Problems) -> Option<Listen> {
     let mut address = |path: &str, text: &Option<String>, default: &str| {
         let text = text.as_deref().unwrap_or(default);
-        let Ok(addr) = text.parse::<SocketAddr>() else {
-            let message = format!("`{text}` is not an address with a port");
-            problems.error(path, "C003", message, &format!("write {default}, with an ip address"));
-            return None;
+        let addr = match address_of(text) {
+            Ok(addr) => addr,
+            Err(error) => {
+                problems.error(
+                    path,
+                    "C003",
+                    error,
+                    &format!("write {default}, with an ip address"),
+                );
+                return None;
+            }
         };
         if let Err(error) = spanwise_otlp::receiver::check_bind(addr, raw.insecure) {
             problems.error(path, "C004", error.to_string(), "use 127.0.0.1, or write `insecure: true` under `listen` if something in front of it authenticates");
@@ -44,6 +51,16 @@ pub(super) fn listen(raw: &RawListen, problems: &mut Problems) -> Option<Listen>
     Some(listen)
 }
 
+/// An address to listen on. Of names only `localhost` is known, as the address every system has for
+/// it: what others resolve to may be reachable from outside.
+pub fn address_of(text: &str) -> Result<SocketAddr, String> {
+    let numeric = match text.split_once(':') {
+        Some((name, port)) if name.eq_ignore_ascii_case("localhost") => format!("127.0.0.1:{port}"),
+        _ => text.to_owned(),
+    };
+    numeric.parse().map_err(|_| format!("`{text}` is not an address with a port"))
+}
+
 /// The OTLP listener that an endpoint leads back to, if any.
 pub(super) fn own_listener(listen: &Listen, endpoint: &Endpoint) -> Option<SocketAddr> {
     let leads_to = |addr: &SocketAddr| {
@@ -62,4 +79,24 @@ pub(super) fn own_listener(listen: &Listen, endpoint: &Endpoint) -> Option<Socke
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let one_is_any = a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || one_is_any)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_numeric_or_localhost() {
+        for (text, expected) in [
+            ("127.0.0.1:4317", Some("127.0.0.1:4317")),
+            ("localhost:4317", Some("127.0.0.1:4317")),
+            ("[::1]:1", Some("[::1]:1")),
+            ("localhost", None),
+            ("example.org:4317", None),
+            (":4317", None),
+        ] {
+            let addr = address_of(text).ok().map(|addr| addr.to_string());
+            assert_eq!(addr.as_deref(), expected, "{text}");
+        }
+    }
 }

@@ -61,7 +61,13 @@ pub(super) fn build(raw: &RawSampler, problems: &mut Problems) -> Option<Option<
             None
         }
     };
-    let Some(traces) = &raw.traces else { return mode.map(|_| None) };
+    let Some(traces) = &raw.traces else {
+        if mode == Some(TraceMode::Tag) {
+            let message = "has no effect: whole traces are not sampled".to_owned();
+            problems.warning("sampler.mode", "C023", message, "add `traces: {}`, or remove it");
+        }
+        return mode.map(|_| None);
+    };
     let path = "sampler.traces";
     let algorithm = match traces.sampler.as_deref() {
         None => Some(Algorithm::default()),

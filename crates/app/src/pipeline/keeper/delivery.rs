@@ -186,9 +186,9 @@ impl<D: Disk> Delivery<D> {
         self.n_unsettled = 0;
     }
 
-    /// Whether everything was offered.
+    /// Whether everything was offered, or will not be taken now: it stays in the log.
     pub(super) fn is_taken(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() || self.outlet.queue.stats().failing.is_some()
     }
 
     /// Whether nothing more will be done.

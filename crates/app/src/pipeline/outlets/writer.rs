@@ -127,13 +127,16 @@ impl Writer {
         state.stats.n_queued -= n_spans;
         match written {
             Ok(_) => {
+                state.stats.failing = None;
                 state.stats.n_sent += n_spans;
                 state.stats.n_done_requests += self.taken.len() as u64;
             }
             Err(error) => {
                 warn!(error = format!("{error:#}"), n_spans, "kept traces could not be written");
                 state.stats.n_abandoned += n_spans;
-                state.stats.last_problem = Some(format!("{error:#}"));
+                let problem = format!("{error:#}");
+                state.stats.failing = Some(problem.clone());
+                state.stats.last_problem = Some(problem);
                 // What waits stands behind what was lost: whoever offers again begins before it.
                 let waiting = state.requests.drain(..).map(|(_, n)| n).sum::<u64>();
                 state.stats.n_abandoned += waiting;

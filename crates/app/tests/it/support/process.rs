@@ -99,10 +99,15 @@ impl Serving {
         self.child.wait().unwrap();
     }
 
-    /// The end a supervisor asks for: SIGTERM.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
+    /// SIGTERM.
+    pub(crate) fn signal(&self) {
         let kill = format!("kill -TERM {}", self.pid());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// The end a supervisor asks for: SIGTERM.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal();
         until("the end after SIGTERM", || self.child.try_wait().unwrap())
     }
 }

@@ -45,13 +45,13 @@ async fn run(
         match preface::sniff(&io).await {
             Preface::Http2 => Ok(builder().handshake::<_, Bytes>(io).await),
             Preface::Http1 => {
-                preface::answer_http1(io).await;
+                preface::answer_http1(io, &config.ports.not_grpc()).await;
                 Err(Some(ConnectionEnd::WrongProtocol))
             }
             Preface::Closed => Err(None),
         }
     });
-    let mut connection = match opened.await {
+    let mut connection = match preface::unless_draining(opened, &shutdown).await? {
         Err(_) => return Some(ConnectionEnd::SlowHeaders),
         Ok(Err(end)) => return end,
         Ok(Ok(Err(error))) => return end_of(&error),

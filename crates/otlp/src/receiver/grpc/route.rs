@@ -19,8 +19,6 @@ use crate::transport::{Code, Compression, RpcStatus, Shutdown};
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// Below this lie the services of the other signals.
 const COLLECTOR: &str = "/opentelemetry.proto.collector.";
-const NOT_GRPC: &str = "this is the OTLP/gRPC port: send OTLP/HTTP to port 4318 (/v1/traces), or \
-    set OTEL_EXPORTER_OTLP_PROTOCOL=grpc\n";
 
 /// Answers one call.
 pub(super) async fn answer(
@@ -35,7 +33,7 @@ pub(super) async fn answer(
         let end = ConnectionEnd::WrongProtocol;
         let event = ReceiverEvent::Connection { protocol: Protocol::Grpc, peer, end };
         server.intake.ingest.record(event);
-        call.reply.not_grpc(NOT_GRPC);
+        call.reply.not_grpc(server.intake.config.ports.not_grpc());
         return;
     }
     match (call.head.uri.path(), &server.sampled_spans, &server.archives) {

@@ -48,14 +48,15 @@ impl Drop for InFlight {
 }
 
 impl Activity {
-    /// Returns once headers of an HTTP/1 request have been coming for longer than `header_timeout`
-    /// (precisely: for two to three halves of it), or nothing has come for `idle_timeout`.
+    /// Returns once headers of an HTTP/1 request have been coming for `header_timeout` (precisely:
+    /// for nine to ten tenths of it), or nothing has come for `idle_timeout`.
     pub(super) async fn watch_http1(
         &self,
         header_timeout: Duration,
         idle_timeout: Duration,
     ) -> ConnectionEnd {
-        let tick = header_timeout / 2;
+        const N_TICKS: u32 = 10;
+        let tick = header_timeout / N_TICKS;
         let n_idle_ticks_max = ticks(idle_timeout, tick);
         let (mut n_header_ticks, mut n_idle_ticks) = (0, 0);
         let mut seen = (0, 0);
@@ -68,7 +69,7 @@ impl Activity {
                 (n_header_ticks, n_idle_ticks) = (0, 0);
             } else if n_bytes > seen.1 {
                 n_header_ticks += 1;
-                if n_header_ticks > 2 {
+                if n_header_ticks >= N_TICKS {
                     return ConnectionEnd::SlowHeaders;
                 }
             } else {

@@ -45,8 +45,8 @@ async fn run(
     intake: &Arc<Intake>,
     shutdown: Shutdown,
 ) -> Option<ConnectionEnd> {
-    let preface = tokio::time::timeout(intake.config.header_timeout, preface::sniff(&io)).await;
-    match preface {
+    let preface = tokio::time::timeout(intake.config.header_timeout, preface::sniff(&io));
+    match preface::unless_draining(preface, &shutdown).await? {
         Err(_) => Some(ConnectionEnd::SlowHeaders),
         Ok(Preface::Closed) => None,
         Ok(Preface::Http1) => http1(io, peer, intake, shutdown).await,

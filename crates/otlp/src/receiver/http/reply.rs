@@ -11,9 +11,6 @@ use crate::receiver::refusal::Refusal;
 use crate::status::{Encoding, PartialSuccess, export_response};
 use crate::transport::{Code, RpcStatus};
 
-const GRPC_HINT: &str = "this is the OTLP/HTTP port: send OTLP/gRPC to port 4317, or set \
-    OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
-
 pub(super) fn accepted(accepted: Accepted, encoding: Encoding) -> Response {
     let n_rejected = accepted.n_rejected.into();
     let partial = accepted.message.map(|message| PartialSuccess { n_rejected, message });
@@ -42,11 +39,11 @@ pub(super) fn method_not_allowed() -> Response {
 }
 
 /// What a gRPC client understands: the status in the headers.
-pub(super) fn grpc_hint() -> Response {
+pub(super) fn grpc_hint(hint: String) -> Response {
     let mut response = Response::default();
     let kind = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(CONTENT_TYPE, kind);
-    RpcStatus::new(Code::Unimplemented, GRPC_HINT).write_to(response.headers_mut());
+    RpcStatus::new(Code::Unimplemented, hint).write_to(response.headers_mut());
     response
 }
 

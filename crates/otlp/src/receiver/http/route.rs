@@ -30,7 +30,7 @@ pub(super) async fn answer(
         let end = ConnectionEnd::WrongProtocol;
         let event = ReceiverEvent::Connection { protocol: Protocol::HttpProtobuf, peer, end };
         intake.ingest.record(event);
-        return reply::grpc_hint();
+        return reply::grpc_hint(intake.config.ports.not_http());
     }
     match (request.uri().path(), request.method()) {
         ("/v1/traces", &Method::POST) => match encoding {

@@ -224,3 +224,18 @@ fn a_subscriber_learns_that_counts_were_dropped() {
     assert_eq!(subscriber.take().unwrap_err().code, Code::DataLoss);
     assert!(others.take().unwrap().is_none());
 }
+
+#[test]
+fn rules_are_bounded_over_all_subscribers_and_shared_ones_count_once() {
+    let hub = Hub::new(HubConfig { n_rules_max: 10, ..HubConfig::default() });
+    let with = |yaml, n_rules| SubscribeRequest { n_rules, ..request(yaml) };
+    let first = hub.subscribe(&with("rules: a", 6)).unwrap();
+    let same = hub.subscribe(&with("rules: a", 6)).unwrap();
+    let refused = hub.subscribe(&with("rules: b", 5)).unwrap_err();
+    assert_eq!(refused.code, Code::ResourceExhausted);
+    assert!(refused.message.contains("5 rules beside the 6"), "{}", refused.message);
+    assert_eq!(hub.totals().n_subscribers, 2);
+    let _fits = hub.subscribe(&with("rules: b", 4)).unwrap();
+    drop((first, same));
+    hub.subscribe(&with("rules: c", 6)).unwrap();
+}
