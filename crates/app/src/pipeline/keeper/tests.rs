@@ -206,8 +206,10 @@ async fn what_was_not_decided_comes_again() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), delivered).await.unwrap();
-    assert_eq!(stand.delivered.lock().len(), 1);
     again.end().await;
+    // Maybe once by each run: the first may have been cut off before it noted that it was delivered.
+    let delivered = stand.delivered.lock();
+    assert!(delivered.len() <= 2 && delivered.iter().all(|one| *one == delivered[0]));
 }
 
 /// Scenario: the disk is full for a while.
