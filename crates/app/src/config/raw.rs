@@ -31,6 +31,7 @@ pub struct RawConfig {
     pub ack_on: Option<String>,
     /// Threads that share the spans, by trace: a number from 1 to 64, or `auto` for half of the
     /// processors. Default 1. The receivers' threads come on top.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<RawShards>,
     /// Addresses to listen on.
     pub listen: RawListen,
