@@ -10,6 +10,7 @@ pub mod fanout;
 pub mod forward;
 pub mod inspector;
 pub mod keeper;
+pub mod known;
 pub mod outlets;
 pub mod processor;
 pub mod records;

@@ -78,6 +78,9 @@ pub struct CallSites {
     n_regular: usize,
     overflow_names: Vec<(String, u64)>,
     folded: String,
+    /// How often sites were added.
+    n_added: u64,
+    epoch: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +139,8 @@ impl CallSites {
             n_regular: 0,
             overflow_names: Vec::new(),
             folded: String::new(),
+            n_added: 0,
+            epoch: 1,
         }
     }
 
@@ -168,9 +173,9 @@ impl CallSites {
         id
     }
 
-    /// As [`CallSites::intern`] for a site that is known and whose operation has nothing to fold,
-    /// which is the usual one: names are compared as bytes, without a look at their characters.
-    /// `None` says only that [`CallSites::intern`] must be asked.
+    /// As [`CallSites::intern`] for a site that is known, which is the usual one: most names are
+    /// compared as bytes, without a look at their characters. `None` says only that
+    /// [`CallSites::intern`] must be asked.
     pub fn intern_known(
         &mut self,
         service: &[u8],
@@ -178,12 +183,46 @@ impl CallSites {
         kind: SpanKind,
         now: Timestamp,
     ) -> Option<CallSiteId> {
-        if has_digit(operation) {
-            return None;
+        let mut folded = std::mem::take(&mut self.folded);
+        let id = self.look_up((service, operation), kind, &mut folded);
+        self.folded = folded;
+        self.see(id?, now);
+        id
+    }
+
+    /// The id of a known call site by its names as they came: service, and operation before it is
+    /// folded, for which `folded` is scratch space. `None` says only that [`CallSites::intern`] must be
+    /// asked. Good for as long as the [epoch](CallSites::epoch) is the same.
+    pub fn look_up(
+        &self,
+        (service, operation): (&[u8], &[u8]),
+        kind: SpanKind,
+        folded: &mut String,
+    ) -> Option<CallSiteId> {
+        if !has_digit(operation) {
+            return self.find_bytes(service, operation, kind);
         }
-        let id = self.find_bytes(service, operation, kind)?;
-        self.last_seen[id.idx()] = now;
-        Some(id)
+        folded.clear();
+        fold_into(cut(std::str::from_utf8(operation).ok()?), folded);
+        self.find_bytes(service, folded.as_bytes(), kind)
+    }
+
+    /// A site that was [looked up](CallSites::look_up) was seen.
+    pub fn see(&mut self, id: CallSiteId, now: Timestamp) {
+        if let Some(last_seen) = self.last_seen.get_mut(id.idx()) {
+            *last_seen = now;
+        }
+    }
+
+    /// Changes when a site retires: an id that was looked up before may be anybody's from then on.
+    /// Never 0.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Changes when a site is added or retires.
+    pub const fn revision(&self) -> u64 {
+        self.n_added + self.epoch
     }
 
     fn find_or_add(
@@ -283,6 +322,7 @@ impl CallSites {
             self.cooling.push((now, id));
             retired.push(CallSiteId(id));
         }
+        self.epoch += u64::from(!retired.is_empty());
         retired.sort_unstable();
     }
 
@@ -363,6 +403,7 @@ impl CallSites {
         let operation = Arc::from(operation);
         let site = Arc::new(CallSite { service, service_id, operation, kind, overflow });
         let id = self.free_id(now);
+        self.n_added += 1;
         if id as usize == self.sites.len() {
             self.sites.push(site);
             self.last_seen.push(now);

@@ -113,6 +113,9 @@ pub struct Batch {
     /// Whether `bytes` stand elsewhere too, exactly as they are, for whoever holds the lease: then
     /// the bytes of spans may be [let go](Batch::lighten).
     pub is_stored: bool,
+    /// Epoch of the dictionary in which call sites were looked up before the batch queued; 0 = none
+    /// were. In another epoch they say nothing.
+    pub sites_epoch: u64,
 }
 
 /// A span inside a shared batch.
@@ -246,6 +249,7 @@ impl Batch {
         self.bytes = Bytes::new();
         self.lease = None;
         self.is_stored = false;
+        self.sites_epoch = 0;
         self.spans.clear();
         self.resources.clear();
         self.scopes.clear();

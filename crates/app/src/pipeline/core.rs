@@ -18,6 +18,7 @@ use spanwise_otlp::WireAttributes;
 use spanwise_otlp::sampled_spans::RuleSetId;
 use spanwise_sampler::SpanSampler;
 
+use super::known::{self, Known};
 use super::spares::Spares;
 use super::stored::{Filled, ReadBack, fill, fill_trace};
 use super::traces::{self, KeptTrace, Stage};
@@ -157,6 +158,8 @@ pub struct Core {
     released: Vec<Arc<Batch>>,
     /// Tables of batches nobody holds any more.
     spares: Arc<Spares>,
+    /// Where receivers look names up.
+    known: Arc<Known>,
     /// Emptied batches, to be filled and shared again.
     shells: Vec<Arc<Batch>>,
     counts: Vec<RuleCount>,
@@ -184,6 +187,7 @@ impl Core {
             closed: Vec::new(),
             released: Vec::new(),
             spares: Arc::default(),
+            known: Arc::default(),
             shells: Vec::new(),
             counts: Vec::new(),
             kept: Vec::new(),
@@ -258,6 +262,7 @@ impl Core {
             self.expire_next = now.plus_ns(EXPIRE_EVERY_NS);
             self.expire(now);
         }
+        self.known.follow(&self.sites);
     }
 
     /// Closes every open trace; the stages hold no span afterwards.
@@ -424,6 +429,11 @@ impl Core {
     /// Tables to decode into: those of batches of which no span is open or kept any more.
     pub fn spares(&self) -> &Arc<Spares> {
         &self.spares
+    }
+
+    /// Where names are looked up before a request queues.
+    pub fn known(&self) -> &Arc<Known> {
+        &self.known
     }
 
     /// Puts its tables where others do.
@@ -638,23 +648,24 @@ fn reclaim(mut batch: Arc<Batch>, spares: &Spares, shells: &mut Vec<Arc<Batch>>)
     }
 }
 
-/// Gives every span of a decoded request its call site and service. Generated spans get none: their
-/// names do not enter the dictionary.
+/// Gives every span of a decoded request its call site and service, where it has none of this
+/// dictionary yet. Generated spans get none: their names do not enter the dictionary.
 pub fn intern(batch: &mut Batch, sites: &mut CallSites, now: Timestamp) {
     let mut spans = std::mem::take(&mut batch.spans);
+    let is_looked_up = batch.sites_epoch == sites.epoch();
     for head in &mut spans {
         if batch.is_synthetic(head) {
+            continue;
+        }
+        if is_looked_up && head.site != CallSiteId::UNSET {
+            sites.see(head.site, now);
             continue;
         }
         let (service, name) = (batch.service_bytes(head), head.name.of(&batch.bytes));
         let known = sites.intern_known(service, name, head.kind, now);
         let intern = || sites.intern(batch.service(head), batch.name(head), head.kind, now);
-        head.site = known.unwrap_or_else(intern);
-        let site = sites.get(head.site);
-        head.service = site.service_id;
-        if site.overflow {
-            head.flags.insert(SpanFlags::OVERFLOW_SITE);
-        }
+        let id = known.unwrap_or_else(intern);
+        known::put(head, id, sites.get(id));
     }
     batch.spans = spans;
 }

@@ -83,34 +83,40 @@ pub fn fill_trace(trace: &mut ClosedTrace, from: &mut dyn ReadBack) -> Filled {
     filled
 }
 
-/// What is held of a trace that waits: the heads, cut out of the requests they came in, and the bytes
-/// of those spans alone whose requests are not stored. In order of their requests. Leases go along; the
-/// second value tells whether every span has one.
+/// What is held of a trace that waits: its spans, cut out of the requests they came in, with their
+/// bytes where these are in memory. Bytes that are away stay there; such spans come last, in order of
+/// their requests. Leases go along; the second value tells whether every span has one.
 pub fn cut_out(spans: &[Placed]) -> (Vec<Placed>, bool) {
-    let mut requests: Vec<(Option<&Arc<Batch>>, Gathered)> = Vec::new();
-    // By address, which reaches no output; 0 = all that are not stored.
+    let mut here = Gathered::default();
+    let mut away: Vec<(&Arc<Batch>, Gathered)> = Vec::new();
+    // By address, which reaches no output.
     let mut known: FxHashMap<usize, usize> = FxHashMap::default();
     let mut is_leased = true;
     for (batch, idx) in spans {
         is_leased &= batch.lease.is_some();
-        let address = if batch.is_stored { Arc::as_ptr(batch).addr() } else { 0 };
-        let at = *known.entry(address).or_insert(requests.len());
-        if at == requests.len() {
-            requests.push((batch.is_stored.then_some(batch), Gathered::default()));
-        }
         let raw = batch.spans[*idx as usize].raw;
-        let bytes = (!batch.is_stored).then(|| raw.of(&batch.bytes));
-        requests[at].1.add(batch, *idx, bytes);
+        if !raw.is_away() {
+            here.add(batch, *idx, Some(raw.of(&batch.bytes)));
+            continue;
+        }
+        let at = *known.entry(Arc::as_ptr(batch).addr()).or_insert(away.len());
+        if at == away.len() {
+            away.push((batch, Gathered::default()));
+        }
+        away[at].1.add(batch, *idx, None);
     }
     let mut out: Vec<Placed> = Vec::with_capacity(spans.len());
-    for (source, gathered) in requests {
-        let mut batch = gathered.finish();
-        if let Some(source) = source {
-            (batch.lease, batch.is_stored) = (source.lease.clone(), true);
-        }
+    let mut add = |batch: Batch| {
         let n = batch.spans.len() as u32;
         let batch = Arc::new(batch);
         out.extend((0..n).map(|idx| (Arc::clone(&batch), idx)));
+    };
+    if !here.spans.is_empty() {
+        add(here.finish());
+    }
+    for (source, gathered) in away {
+        let (lease, is_stored) = (source.lease.clone(), true);
+        add(Batch { lease, is_stored, ..gathered.finish() });
     }
     (out, is_leased)
 }
@@ -203,6 +209,7 @@ impl Gathered {
             scopes: self.scopes,
             lease: (!self.leases.is_empty()).then(|| Arc::new(Leases(self.leases)) as Arc<_>),
             is_stored: false,
+            sites_epoch: 0,
         }
     }
 }

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use super::core::{Core, RulesId};
 use super::fanout::Fanout;
 use super::keeper::{Again, Door, KeeperHandle, Replay};
+use super::known::Known;
 use super::remote::compile_subscribed;
 use super::shards::{Part, School, Shards};
 use super::spares::Spares;
@@ -62,6 +63,8 @@ pub struct Queue {
     /// By shard.
     work: Vec<mpsc::Sender<Work>>,
     spares: Arc<Spares>,
+    /// By shard.
+    known: Vec<Arc<Known>>,
     metrics: Metrics,
     /// The way through the span log, if there is one.
     door: Option<Door>,
@@ -95,16 +98,17 @@ pub struct Worker {
     pub archive: (Option<Tap>, Vec<Piece>),
 }
 
-/// Both ends of the queues in front of the shards, which put their tables into `spares`.
+/// Both ends of the queues in front of the shards, which put their tables into `spares` and know the
+/// call sites of `known`.
 pub fn queue(
     shards: Shards,
-    spares: Arc<Spares>,
+    (spares, known): (Arc<Spares>, Vec<Arc<Known>>),
     metrics: Metrics,
     door: Option<Door>,
     clock: Clock,
 ) -> (Arc<Queue>, Vec<mpsc::Receiver<Work>>) {
     let (work, receivers) = (0..shards.n()).map(|_| mpsc::channel(QUEUE_REQUESTS)).unzip();
-    (Arc::new(Queue { shards, work, spares, metrics, door, clock }), receivers)
+    (Arc::new(Queue { shards, work, spares, known, metrics, door, clock }), receivers)
 }
 
 impl Queue {
@@ -123,13 +127,16 @@ impl Queue {
 impl Ingest for Queue {
     fn submit(
         &self,
-        batch: Batch,
+        mut batch: Batch,
         _meta: RequestMeta,
         charge: Charge,
     ) -> BoxFuture<'_, Result<(), Overloaded>> {
         async move {
             let full = Overloaded { retry_after: RETRY_AFTER };
             let touched = self.shards.touched(&batch);
+            if let &[shard] = &touched[..] {
+                self.known[shard].name(&mut batch);
+            }
             let places = tokio::time::timeout(QUEUE_WAIT, self.places(&touched)).await;
             let mut places = places.map_err(|_| full)??;
             if let Some(door) = &self.door {
@@ -139,7 +146,10 @@ impl Ingest for Queue {
             }
             let charge = Arc::new(charge);
             let parts = self.shards.cut(batch, &touched, &self.spares);
-            for (place, Part { batch, .. }) in places.into_iter().zip(parts) {
+            for (place, Part { shard, mut batch }) in places.into_iter().zip(parts) {
+                if touched.len() > 1 {
+                    self.known[shard].name(&mut batch);
+                }
                 place.send(Work { batch, charge: Arc::clone(&charge), seq: 0 });
             }
             Ok(())

@@ -211,7 +211,9 @@ impl Parts<'_> {
             hole: false,
             kept_at: Vec::new(),
         };
-        let (queue, work) = queue(shards, spares, self.state.metrics.clone(), door, self.clock);
+        let known = cores.iter().map(|core| Arc::clone(core.known())).collect();
+        let (queue, work) =
+            queue(shards, (spares, known), self.state.metrics.clone(), door, self.clock);
         let parts = cores.into_iter().zip(work).zip(School::all(shards));
         for (shard, ((core, work), school)) in parts.enumerate() {
             let state = Arc::clone(self.state);
