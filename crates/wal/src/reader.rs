@@ -4,7 +4,6 @@
 //! payload only the chunks that hold them are read, checked and unpacked, and chunks stay in a cache
 //! of bounded size because the traces of one batch are decided at about the same time.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,6 +30,8 @@ pub struct Reader<D: Disk> {
     /// The most recently used last.
     files: Vec<Open<D::File>>,
     cache: Cache,
+    /// A packed chunk on its way.
+    packed: Vec<u8>,
     stats: ReaderStats,
 }
 
@@ -62,6 +63,8 @@ struct Open<F> {
     version: Option<u32>,
 }
 
+const TOO_SHORT: &str = "its file is too short";
+
 /// Part of a record: its number, or this for the record as a whole.
 const WHOLE: u32 = u32::MAX;
 
@@ -76,31 +79,27 @@ enum Value {
     Raw(Bytes),
 }
 
-struct Slot {
-    value: Value,
-    used: u64,
-}
-
-/// Forgets what was used longest ago.
+/// Two generations of half the size each: what is used stays in the young one, and when that is full
+/// the old one is forgotten.
 struct Cache {
-    slots: FxHashMap<Key, Slot>,
-    /// By time of use.
-    order: BTreeMap<u64, Key>,
-    clock: u64,
-    n_bytes: usize,
+    young: FxHashMap<Key, Value>,
+    old: FxHashMap<Key, Value>,
+    n_young_bytes: usize,
+    n_old_bytes: usize,
     n_bytes_max: usize,
 }
 
 impl<D: Disk> Reader<D> {
     pub(crate) fn new(disk: Arc<D>, lowest_id: Arc<AtomicU32>, n_bytes_max: usize) -> Self {
         let cache = Cache {
-            slots: FxHashMap::default(),
-            order: BTreeMap::new(),
-            clock: 0,
-            n_bytes: 0,
+            young: FxHashMap::default(),
+            old: FxHashMap::default(),
+            n_young_bytes: 0,
+            n_old_bytes: 0,
             n_bytes_max,
         };
-        Self { disk, lowest_id, files: Vec::new(), cache, stats: ReaderStats::default() }
+        let (files, packed, stats) = (Vec::new(), Vec::new(), ReaderStats::default());
+        Self { disk, lowest_id, files, cache, packed, stats }
     }
 
     /// The record at `position`, read from disk, checked and unpacked as a whole.
@@ -121,7 +120,7 @@ impl<D: Disk> Reader<D> {
     }
 
     /// Bytes `range` of the record at `position`, counted in the payload before it was packed. What
-    /// is returned may keep a chunk of 16 KiB alive.
+    /// is returned may keep a chunk of 64 KiB alive.
     ///
     /// # Errors
     /// As [`Reader::read`]; a range beyond the payload is [`Error::Corrupt`] too.
@@ -161,7 +160,7 @@ impl<D: Disk> Reader<D> {
 
     /// Counters.
     pub const fn stats(&self) -> ReaderStats {
-        let n_cached_bytes = self.cache.n_bytes as u64;
+        let n_cached_bytes = self.cache.n_bytes() as u64;
         ReaderStats { n_cached_bytes, ..self.stats }
     }
 
@@ -213,9 +212,14 @@ impl<D: Disk> Reader<D> {
         if chunk.end > n_packed as usize || n_bytes > CHUNK_BYTES_MAX as usize {
             return Err(damaged());
         }
-        let packed = self.bytes(position, chunk.start, n_bytes)?;
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.resize(n_bytes, 0);
+        let read = self.read_bytes(position, chunk.start, &mut packed);
         let mut raw = Vec::new();
-        chunk.unpack_to(&packed, &mut raw).map_err(|_| damaged())?;
+        let unpacked =
+            read.and_then(|()| chunk.unpack_to(&packed, &mut raw).map_err(|_| damaged()));
+        self.packed = packed;
+        unpacked?;
         let raw = Bytes::from(raw);
         self.cache.put(key, Value::Raw(raw.clone()));
         Ok(raw)
@@ -242,21 +246,31 @@ impl<D: Disk> Reader<D> {
 
     /// `n` bytes of a payload. `n` comes from a checked table or is bounded by a record's size.
     fn bytes(&mut self, position: Position, from: usize, n: usize) -> Result<Vec<u8>, Error> {
-        let open = self.open(position)?;
-        let at = u64::from(position.offset) + (HEADER_BYTES + from) as u64;
-        let name = || name_of(position.segment);
-        let short = || corrupt(position, "its file is too short");
         if n > CHUNK_BYTES_MAX as usize {
             // Before so much memory is taken, see whether there is so much to read.
-            let n_file = open.file.n_bytes().map_err(|e| Error::io("read", &name())(e))?;
-            if at + n as u64 > n_file {
-                return Err(short());
+            let open = self.open(position)?;
+            let n_file = open.file.n_bytes();
+            let n_file = n_file.map_err(|e| Error::io("read", &name_of(position.segment))(e))?;
+            if place_of(position, from) + n as u64 > n_file {
+                return Err(corrupt(position, TOO_SHORT));
             }
         }
         let mut bytes = vec![0; n];
-        let n_read = read_full(&mut open.file, at, &mut bytes);
-        let n_read = n_read.map_err(|e| Error::io("read", &name())(e))?;
-        if n_read < n { Err(short()) } else { Ok(bytes) }
+        self.read_bytes(position, from, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` with those of a payload.
+    fn read_bytes(
+        &mut self,
+        position: Position,
+        from: usize,
+        bytes: &mut [u8],
+    ) -> Result<(), Error> {
+        let open = self.open(position)?;
+        let n_read = read_full(&mut open.file, place_of(position, from), bytes);
+        let n_read = n_read.map_err(|e| Error::io("read", &name_of(position.segment))(e))?;
+        if n_read < bytes.len() { Err(corrupt(position, TOO_SHORT)) } else { Ok(()) }
     }
 
     fn check_there(&mut self, position: Position) -> Result<(), Error> {
@@ -292,6 +306,11 @@ impl<D: Disk> Reader<D> {
     }
 }
 
+/// Where in its file byte `from` of a payload is.
+fn place_of(position: Position, from: usize) -> u64 {
+    u64::from(position.offset) + (HEADER_BYTES + from) as u64
+}
+
 fn corrupt(position: Position, problem: &'static str) -> Error {
     let offset = u64::from(position.offset);
     Error::Corrupt { file: name_of(position.segment), offset, problem }
@@ -308,35 +327,35 @@ impl Value {
 }
 
 impl Cache {
-    fn get(&mut self, key: Key) -> Option<Value> {
-        let slot = self.slots.get_mut(&key)?;
-        self.clock += 1;
-        self.order.remove(&slot.used);
-        slot.used = self.clock;
-        self.order.insert(slot.used, key);
-        Some(slot.value.clone())
+    const fn n_bytes(&self) -> usize {
+        self.n_young_bytes + self.n_old_bytes
     }
 
-    /// Nothing is kept that is larger than the whole cache.
+    fn get(&mut self, key: Key) -> Option<Value> {
+        if let Some(value) = self.young.get(&key) {
+            return Some(value.clone());
+        }
+        let value = self.old.remove(&key)?;
+        self.n_old_bytes -= value.n_bytes();
+        self.add(key, value.clone());
+        Some(value)
+    }
+
+    /// Nothing is kept that is larger than half the cache. Only for what [`Cache::get`] has not found.
     fn put(&mut self, key: Key, value: Value) {
-        let n_bytes = value.n_bytes();
-        if n_bytes > self.n_bytes_max {
-            return;
+        if value.n_bytes() <= self.n_bytes_max / 2 {
+            self.add(key, value);
         }
-        self.clock += 1;
-        let used = self.clock;
-        self.n_bytes += n_bytes;
-        if let Some(old) = self.slots.insert(key, Slot { value, used }) {
-            self.n_bytes -= old.value.n_bytes();
-            self.order.remove(&old.used);
+    }
+
+    fn add(&mut self, key: Key, value: Value) {
+        if self.n_young_bytes + value.n_bytes() > self.n_bytes_max / 2 {
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
+            self.n_old_bytes = std::mem::take(&mut self.n_young_bytes);
         }
-        self.order.insert(used, key);
-        while self.n_bytes > self.n_bytes_max {
-            let Some((_, oldest)) = self.order.pop_first() else { return };
-            if let Some(slot) = self.slots.remove(&oldest) {
-                self.n_bytes -= slot.value.n_bytes();
-            }
-        }
+        self.n_young_bytes += value.n_bytes();
+        self.young.insert(key, value);
     }
 }
 

@@ -25,7 +25,7 @@ fn put(log: &mut Log<SimDisk>, raw: &[u8]) -> Position {
 #[test]
 fn any_range_of_a_packed_record_is_read() {
     let (mut log, _) = open(SimDisk::default());
-    let raw = raw(70_000);
+    let raw = raw(280_000);
     let first = put(&mut log, &raw);
     let second = put(&mut log, b"short");
     let mut reader = log.reader(1 << 20);
@@ -33,13 +33,13 @@ fn any_range_of_a_packed_record_is_read() {
     let whole = reader.read(second).unwrap();
     assert_eq!((whole.seq, whole.kind, &whole.bytes[..]), (2, Kind::BATCH, b"short".as_slice()));
     for (start, end) in
-        [(0, 0), (0, 1), (16_380, 16_390), (16_384, 32_768), (5_000, 69_999), (69_999, 70_000)]
+        [(0, 0), (0, 1), (65_530, 65_540), (65_536, 131_072), (5_000, 279_999), (279_999, 280_000)]
     {
         let bytes = reader.read_range(first, start..end).unwrap();
         assert_eq!(bytes, raw[start as usize..end as usize], "{start}..{end}");
     }
     assert_eq!(reader.read_range(second, 1..3).unwrap(), b"ho".as_slice());
-    for (position, start, end) in [(first, 70_000, 70_001), (second, 3, 6), (second, 3, 2)] {
+    for (position, start, end) in [(first, 280_000, 280_001), (second, 3, 6), (second, 3, 2)] {
         let error = reader.read_range(position, start..end).unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     }
@@ -49,9 +49,9 @@ fn any_range_of_a_packed_record_is_read() {
 fn a_chunk_is_read_once_and_the_cache_is_bounded() {
     let disk = SimDisk::default();
     let (mut log, _) = open(disk.clone());
-    let raw = raw(70_000);
+    let raw = raw(280_000);
     let position = put(&mut log, &raw);
-    let mut reader = log.reader(40_000);
+    let mut reader = log.reader(160_000);
     reader.read_range(position, 100..200).unwrap();
     let n_calls = disk.n_calls();
     for at in 0..100 {
@@ -61,12 +61,12 @@ fn a_chunk_is_read_once_and_the_cache_is_bounded() {
     assert!(reader.stats().n_hits >= 200 && reader.stats().n_misses == 2);
     for round in 0..3_u32 {
         for chunk in 0..4 {
-            let at = chunk * 16_384 + round;
+            let at = chunk * 65_536 + round;
             reader.read_range(position, at..at + 10).unwrap();
-            assert!(reader.stats().n_cached_bytes <= 40_000);
+            assert!(reader.stats().n_cached_bytes <= 160_000);
         }
     }
-    assert!(reader.stats().n_cached_bytes > 30_000);
+    assert!(reader.stats().n_cached_bytes > 65_536);
     // Without any cache it works as well.
     let mut reader = log.reader(0);
     assert_eq!(reader.read_range(position, 5..9).unwrap(), raw[5..9]);
