@@ -117,7 +117,7 @@ impl Assembler {
         }
         let is_first = self.n_sequence > n_opened_before;
         if has_grown {
-            self.batches.lighten(self.config.full_bytes);
+            self.batches.lighten(self.full_bytes_max());
             self.make_room(out);
         }
         is_first
@@ -201,6 +201,14 @@ impl Assembler {
             + self.family.bytes()
             + self.pool.bytes();
         self.batches.batch_bytes() + index as u64
+    }
+
+    /// What requests may hold whose spans still have their bytes: what is set, and not so much that
+    /// traces would have to leave for it.
+    fn full_bytes_max(&self) -> u64 {
+        let others = self.bytes() - self.batches.full_bytes();
+        let room = (self.config.memory_bytes / 8 * 7).saturating_sub(others);
+        self.config.full_bytes.min(room)
     }
 
     /// Number of things that cost bytes; while it does not grow, memory does not.

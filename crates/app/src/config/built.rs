@@ -31,8 +31,8 @@ pub use traces::{TraceMode, Traces};
 /// Share of the memory limit that open traces may hold.
 const WINDOW_SHARE_PERCENT: u64 = 35;
 /// Share of the memory limit that open traces may hold as bytes of spans while the span log has them
-/// too: so much need not be read back.
-const FULL_SHARE_PERCENT: u64 = 12;
+/// too: so much need not be read back. The window gives them up earlier where its index needs the room.
+const FULL_SHARE_PERCENT: u64 = 30;
 /// Share of the spans that is kept.
 const BUDGET_DEFAULT: &str = "1%";
 /// Seed of every random choice.

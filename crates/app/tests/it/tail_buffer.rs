@@ -16,8 +16,8 @@ use crate::support::server::Running;
 use crate::support::until_true;
 use crate::traces::files;
 
-/// Requests of 512 spans and 287 kB: twice what open traces may hold as bytes in the memory given.
-const N_REQUESTS: usize = 56;
+/// Requests of 512 spans and 287 kB: more than what open traces may hold in the memory given.
+const N_REQUESTS: usize = 84;
 
 fn raw_spans(request: Bytes) -> BTreeMap<SpanId, Vec<u8>> {
     let batch = decode(request, &Limits::default()).unwrap().batch;
