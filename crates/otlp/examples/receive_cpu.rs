@@ -290,10 +290,12 @@ impl Server {
         Ok(Self { child, addr, settles, _dir: Some(dir) })
     }
 
-    /// CPU nanoseconds per span of a load, after each request of it has been sent once to warm up.
+    /// CPU nanoseconds per span of a load, after as much has been sent to warm up: a server that holds
+    /// open traces grows for as long as it waits for the rest of them.
     fn load(&self, runtime: &tokio::runtime::Runtime, load: &Load) -> Result<f64, Error> {
-        let n_warm = load.payload.len();
+        let n_warm = load.n_requests.max(load.payload.len());
         runtime.block_on(self.send(load, 0..n_warm))?;
+        std::thread::sleep(self.settles);
         let before = self.cpu_ns()?;
         runtime.block_on(self.send(load, n_warm..n_warm + load.n_requests))?;
         std::thread::sleep(self.settles);

@@ -229,7 +229,8 @@ async fn export(send: SendRequest<Bytes>, request: Bytes) -> Result<Answer, Erro
         let n = piece?.len();
         data.flow_control().release_capacity(n)?;
     }
-    Ok(data.trailers().await?.map_or(Answer::Wrong, |trailers| judge(&trailers)))
+    let trailers = data.trailers().await?.ok_or("an answer without trailers")?;
+    Ok(judge(&trailers))
 }
 
 fn judge(trailers: &HeaderMap) -> Answer {
@@ -237,6 +238,9 @@ fn judge(trailers: &HeaderMap) -> Answer {
     match text("grpc-status") {
         Some("0") => Answer::Accepted,
         Some(UNAVAILABLE) if trailers.contains_key("grpc-status-details-bin") => Answer::Refused,
-        _ => Answer::Wrong,
+        status => {
+            eprintln!("status {status:?}: {:?}", text("grpc-message"));
+            Answer::Wrong
+        }
     }
 }
