@@ -87,7 +87,7 @@ pub fn fill_trace(trace: &mut ClosedTrace, from: &mut dyn ReadBack) -> Filled {
 /// bytes where these are in memory. Bytes that are away stay there; such spans come last, in order of
 /// their requests. Leases go along; the second value tells whether every span has one.
 pub fn cut_out(spans: &[Placed]) -> (Vec<Placed>, bool) {
-    let mut here = Gathered::default();
+    let mut here = Gathered::for_spans(spans);
     let mut away: Vec<(&Arc<Batch>, Gathered)> = Vec::new();
     // By address, which reaches no output.
     let mut known: FxHashMap<usize, usize> = FxHashMap::default();
@@ -123,7 +123,7 @@ pub fn cut_out(spans: &[Placed]) -> (Vec<Placed>, bool) {
 
 /// A copy of spans whose bytes are in memory, without their leases: the log may free them.
 pub fn copy_of(spans: &[Placed]) -> Vec<Placed> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::for_spans(spans);
     for (batch, idx) in spans {
         let raw = batch.spans[*idx as usize].raw;
         gathered.add(batch, *idx, Some(raw.of(&batch.bytes)));
@@ -162,31 +162,37 @@ struct Gathered {
     leases: Vec<Arc<dyn Any + Send + Sync>>,
     /// Address of the request of the last span.
     last: usize,
+    /// Resource and scope of the last span, there and here.
+    last_resource: Option<(u32, u32)>,
+    last_scope: Option<(u32, u32)>,
 }
 
+/// What surrounds the spans of a trace, at a guess.
+const CONTEXTS_BYTES: usize = 512;
+
 impl Gathered {
+    /// With room for these spans and those of their bytes that are in memory.
+    fn for_spans(spans: &[Placed]) -> Self {
+        let mut gathered = Self::default();
+        let raw = |(batch, idx): &Placed| batch.spans[*idx as usize].raw;
+        let here = spans.iter().map(raw).filter(|raw| !raw.is_away());
+        let n_bytes: usize = here.map(|raw| raw.len as usize).sum();
+        gathered.contexts.bytes.reserve_exact(n_bytes + CONTEXTS_BYTES);
+        gathered.spans.reserve_exact(spans.len());
+        gathered
+    }
+
     /// Adds a span with these bytes, or one whose bytes stay away.
     fn add(&mut self, batch: &Arc<Batch>, idx: u32, raw: Option<&[u8]>) {
         let mut head = batch.spans[idx as usize];
         let address = Arc::as_ptr(batch).addr();
-        let (resources, scopes) = (&mut self.resources, &mut self.scopes);
-        let contexts = &mut self.contexts;
-        head.resource_idx =
-            *self.resource_of.entry((address, head.resource_idx)).or_insert_with(|| {
-                let resource = batch.resources.get(head.resource_idx as usize);
-                resources
-                    .push(contexts.resource(&batch.bytes, resource.copied().unwrap_or_default()));
-                resources.len() as u32 - 1
-            });
-        head.scope_idx = *self.scope_of.entry((address, head.scope_idx)).or_insert_with(|| {
-            let scope = batch.scopes.get(head.scope_idx as usize);
-            scopes.push(contexts.scope(&batch.bytes, scope.copied().unwrap_or_default()));
-            scopes.len() as u32 - 1
-        });
         if self.last != address {
             self.last = address;
             self.leases.extend(batch.lease.clone());
+            (self.last_resource, self.last_scope) = (None, None);
         }
+        head.resource_idx = self.resource(batch, head.resource_idx);
+        head.scope_idx = self.scope(batch, head.scope_idx);
         let (from, name) = (head.raw.home().start, head.name.home());
         if let Some(bytes) = raw {
             head.raw = self.contexts.push(bytes);
@@ -199,9 +205,41 @@ impl Gathered {
         self.spans.push(head);
     }
 
+    fn resource(&mut self, batch: &Arc<Batch>, idx: u32) -> u32 {
+        if let Some((_, here)) = self.last_resource.filter(|(there, _)| *there == idx) {
+            return here;
+        }
+        let here = *self.resource_of.entry((Arc::as_ptr(batch).addr(), idx)).or_insert_with(|| {
+            let resource = batch.resources.get(idx as usize).copied().unwrap_or_default();
+            self.resources.push(self.contexts.resource(&batch.bytes, resource));
+            self.resources.len() as u32 - 1
+        });
+        self.last_resource = Some((idx, here));
+        here
+    }
+
+    fn scope(&mut self, batch: &Arc<Batch>, idx: u32) -> u32 {
+        if let Some((_, here)) = self.last_scope.filter(|(there, _)| *there == idx) {
+            return here;
+        }
+        let here = *self.scope_of.entry((Arc::as_ptr(batch).addr(), idx)).or_insert_with(|| {
+            let scope = batch.scopes.get(idx as usize).copied().unwrap_or_default();
+            self.scopes.push(self.contexts.scope(&batch.bytes, scope));
+            self.scopes.len() as u32 - 1
+        });
+        self.last_scope = Some((idx, here));
+        here
+    }
+
     /// The request. It holds the leases of all its spans came from.
     fn finish(mut self) -> Batch {
-        self.contexts.bytes.shrink_to_fit();
+        let bytes = &mut self.contexts.bytes;
+        if bytes.capacity() - bytes.len() > CONTEXTS_BYTES {
+            bytes.shrink_to_fit();
+        }
+        if self.spans.len() < self.spans.capacity() {
+            self.spans.shrink_to_fit();
+        }
         Batch {
             bytes: self.contexts.bytes.into(),
             spans: self.spans,
