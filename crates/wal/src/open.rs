@@ -111,7 +111,8 @@ impl<D: Disk> Log<D> {
                 // The header may be missing and records behind it be there.
                 let is_born = std::iter::from_fn(|| scan.next().ok().flatten())
                     .any(|step| matches!(step, Step::Record(..)));
-                return Place { is_born, ..Place::of(id) };
+                // It was never synced, so the one before was the last that was.
+                return Place { is_born, header_forgives: u32::MAX, ..Place::of(id) };
             }
             SegmentHeader::OtherVersion => None,
             SegmentHeader::Damaged => match scan.next() {
