@@ -42,9 +42,8 @@ impl Cursors {
 
     /// Moves a cursor forward, never back; makes it if there is none.
     pub(crate) fn set(&mut self, name: &str, seq: u64) -> Result<(), Error> {
-        if let Some(done) = self.done.get_mut(name) {
-            self.is_dirty |= seq > *done;
-            *done = seq.max(*done);
+        if self.done.contains_key(name) {
+            self.advance(name, seq);
             return Ok(());
         }
         let refuse = |problem| Err(Error::Cursor { name: name.to_owned(), problem });
@@ -57,6 +56,14 @@ impl Cursors {
         self.done.insert(name.to_owned(), seq);
         self.is_dirty = true;
         Ok(())
+    }
+
+    /// Moves a cursor forward, if there is one.
+    pub(crate) fn advance(&mut self, name: &str, seq: u64) {
+        if let Some(done) = self.done.get_mut(name) {
+            self.is_dirty |= seq > *done;
+            *done = seq.max(*done);
+        }
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> bool {

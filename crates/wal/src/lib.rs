@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bookmarks;
 mod chunks;
 mod config;
 mod cursor;
@@ -16,6 +17,7 @@ mod segment;
 pub mod testing;
 mod write;
 
+pub use bookmarks::Bookmarks;
 pub use chunks::{Compressor, UnpackError, unpack};
 pub use config::{Config, Durability, Retention};
 pub use disk::{Disk, DiskFile, Space, StdDisk, StdFile};

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use crate::bookmarks::Bookmarks;
 use crate::config::{Config, Durability, Retention};
 use crate::cursor::Cursors;
 use crate::disk::{Disk, Space};
@@ -238,6 +239,12 @@ impl<D: Disk> Log<D> {
     pub fn n_missed(&self, name: &str) -> u64 {
         let done = self.cursor(name).unwrap_or(0);
         self.first_seq().saturating_sub(done.saturating_add(1))
+    }
+
+    /// Where consumers note between commits how far they are, on any thread.
+    pub fn bookmarks(&self) -> Bookmarks<D> {
+        let latest = self.cursors().map(|(name, done)| (name.to_owned(), done)).collect();
+        Bookmarks::new(Arc::clone(&self.disk), latest)
     }
 
     /// Number of the first record that is still there; the next one's if there is none.

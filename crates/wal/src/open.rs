@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use crate::bookmarks;
 use crate::config::Config;
 use crate::cursor::Cursors;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::log::{Log, Stats};
 use crate::record::{Kind, Record, Unsynced};
-use crate::recovery::{Damage, Recovery, Sequence};
+use crate::recovery::{Damage, Recovery, Sequence, jump};
 use crate::scan::{Scan, Step};
 use crate::segment::{
     Fate, Meta, SEGMENT_HEADER_BYTES, Segment, SegmentHeader, VERSION, id_of, mark_of, name_of,
@@ -87,6 +88,7 @@ impl<D: Disk> Log<D> {
         for place in places {
             self.recover_segment(place, &mut sequence, &mut recovery);
         }
+        self.take_bookmarks(&mut sequence);
         self.sync_names(&mut recovery);
         if sequence.has_unread {
             // Numbers go on with a jump, which only the header of a new segment can tell.
@@ -96,6 +98,23 @@ impl<D: Disk> Log<D> {
         self.written_seq = self.next_seq - 1;
         self.synced_seq = self.written_seq;
         recovery
+    }
+
+    /// Moves cursors on to what was noted since they were written.
+    fn take_bookmarks(&mut self, sequence: &mut Sequence) {
+        let notes = bookmarks::read(&*self.disk);
+        if notes.iter().any(|(_, seq)| *seq >= jump(self.next_id)) {
+            // No record of this log ever had that number, but one may have it some day.
+            bookmarks::remove(&*self.disk);
+            return;
+        }
+        for (name, seq) in notes {
+            if seq >= sequence.next.max(1) {
+                // Power took the record; its number must not be given out again.
+                sequence.note_unread();
+            }
+            self.cursors.advance(&name, seq);
+        }
     }
 
     /// What the beginning of a segment tells about it and the ones before.

@@ -133,7 +133,7 @@ pub(crate) struct Sequence {
 /// Some records could not be read when it was made, so their numbers are unknown. Given out again,
 /// the new records would pass for duplicates once the old ones can be read. Numbers in segment k
 /// stay below (k + 1) 2^32, since a segment holds far fewer records than that.
-const fn jump(segment_id: u32) -> u64 {
+pub(crate) const fn jump(segment_id: u32) -> u64 {
     (segment_id as u64) << 32
 }
 

@@ -15,6 +15,7 @@ mod message;
 mod record;
 mod replay;
 mod stored;
+mod way;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use anyhow::{Context as _, Result};
 use parking_lot::Mutex;
 use spanwise_otlp::receiver::Overloaded;
 use spanwise_wal::{Codec, Disk, Durability, Kind, Log, Retention, StdDisk};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use spanwise_assembler::Decided;
@@ -39,6 +40,7 @@ use message::{Message, Submitted, Verdicts};
 pub use door::{Door, KeeperHandle};
 pub use replay::{Again, Replay};
 pub use stored::Stored;
+pub use way::Marker;
 
 /// Requests that may wait for the next commit; each holds a place in the worker's queue.
 const SUBMITTED_MAX: usize = 1_024;
@@ -46,8 +48,8 @@ const SUBMITTED_MAX: usize = 1_024;
 const DECIDED_MAX: usize = 256;
 /// Destinations are looked after this often.
 const PUMP: Duration = Duration::from_millis(50);
-/// How far destinations are is brought to disk this often where no verdict takes it along: after a
-/// crash they get that much twice.
+/// How far destinations are is brought to disk this often where no verdict takes it along: when power
+/// fails they get that much twice.
 const SETTLE: Duration = Duration::from_secs(1);
 /// After a failed commit nothing is taken for this long.
 const REST: Duration = Duration::from_secs(1);
@@ -125,6 +127,8 @@ pub struct Keeper<D: Disk> {
     dir: PathBuf,
     clock: Clock,
     shown: Shown,
+    /// Ends the marker when dropped.
+    _marking: oneshot::Sender<()>,
 }
 
 /// What [`open`] makes.
@@ -132,6 +136,8 @@ pub struct Keeper<D: Disk> {
 pub struct Opened<D: Disk> {
     /// The thread's part.
     pub keeper: Keeper<D>,
+    /// Notes how far destinations are, beside the keeper.
+    pub marker: Marker<D>,
     /// The receivers' part.
     pub door: Door,
     /// The worker's part.
@@ -148,7 +154,7 @@ pub struct Opened<D: Disk> {
 pub fn open(
     (data_dir, cache_bytes): (&Path, usize),
     durability: Durability,
-    outlets: Vec<Outlet>,
+    outlets: &[Outlet],
     clock: Clock,
     decided: &mut Decided,
 ) -> Result<Opened<StdDisk>> {
@@ -174,7 +180,7 @@ struct Logs<D: Disk> {
 
 fn assemble<D: Disk>(
     logs: Logs<D>,
-    outlets: Vec<Outlet>,
+    outlets: &[Outlet],
     clock: Clock,
     decided: &mut Decided,
 ) -> Result<Opened<D>> {
@@ -194,6 +200,9 @@ fn assemble<D: Disk>(
     let (decide, verdicts) = mpsc::channel(DECIDED_MAX);
     let freed = door::Freed::default();
     let shown = Shown::default();
+    let (marking, ended) = oneshot::channel();
+    let ways = deliveries.iter().map(Delivery::way).collect();
+    let marker = Marker::new(ways, kept.bookmarks(), ended);
     let handle = KeeperHandle::new(decide, freed.clone(), stamps);
     let door = Door::new(submit, shown.clone());
     let stored = Stored::new(spans.reader(logs.cache_bytes), freed.clone());
@@ -211,8 +220,9 @@ fn assemble<D: Disk>(
         dir: logs.dir,
         clock,
         shown: shown.clone(),
+        _marking: marking,
     };
-    Ok(Opened { keeper, door, handle, replay, stored, shown })
+    Ok(Opened { keeper, marker, door, handle, replay, stored, shown })
 }
 
 fn open_log<D: Disk>(disk: D, durability: Durability) -> Result<Log<D>> {

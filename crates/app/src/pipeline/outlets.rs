@@ -7,8 +7,11 @@
 mod rotated;
 mod writer;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use spanwise_otlp::exporter::{Exporter, NotQueued, Stats};
+use tokio::sync::Notify;
 
 pub use rotated::Rotated;
 pub use writer::{Line, Sink, Writer, WriterHandle};
@@ -42,6 +45,39 @@ impl Queue {
         match self {
             Self::Otlp(exporter) => exporter.send(request, n_spans),
             Self::Writer(writer) => writer.send(request, n_spans),
+        }
+    }
+
+    /// The same, if what was queued was given up `n_losses` times so far: else that must be offered
+    /// again first.
+    ///
+    /// # Errors
+    /// As [`Queue::send`]; [`NotQueued::Stopped`] if it was given up since.
+    pub fn send_unless_lost(
+        &self,
+        request: Bytes,
+        n_spans: u64,
+        n_losses: u64,
+    ) -> Result<(), NotQueued> {
+        match self {
+            Self::Otlp(exporter) => exporter.send(request, n_spans),
+            Self::Writer(writer) => writer.send_unless_lost(request, n_spans, n_losses),
+        }
+    }
+
+    /// Requests that are done with, in the order in which they were queued.
+    pub fn n_done_requests(&self) -> u64 {
+        match self {
+            Self::Otlp(exporter) => exporter.n_done_requests(),
+            Self::Writer(writer) => writer.n_done_requests(),
+        }
+    }
+
+    /// Has `listener`, and nobody else, told when a request is done with.
+    pub fn tell(&self, listener: Arc<Notify>) {
+        match self {
+            Self::Otlp(exporter) => exporter.tell(listener),
+            Self::Writer(writer) => writer.tell(listener),
         }
     }
 

@@ -284,12 +284,14 @@ impl Parts<'_> {
         let outlets = std::mem::take(outlets);
         let cache_bytes = (self.config.memory_limit / 100 * READ_BACK_PERCENT) as usize;
         let (dir, ack_on) = ((dir.as_path(), cache_bytes), self.config.ack_on);
-        let opened = keeper::open(dir, ack_on, outlets, self.clock, traces.decided_mut())?;
+        let opened = keeper::open(dir, ack_on, &outlets, self.clock, traces.decided_mut())?;
         core.read_back_from(Box::new(opened.stored));
         self.state.follow_keeper(opened.shown);
         let run = on_own_thread("keeper", opened.keeper.run())?;
-        // It ends after the destinations.
+        let mark = on_own_thread("cursors", opened.marker.run())?;
+        // They end after the destinations, and the keeper first.
         self.stages.insert(stage, ("keeper", tokio::spawn(run)));
+        self.stages.insert(stage, ("cursors", tokio::spawn(mark)));
         Ok(Some((opened.door, (opened.handle, opened.replay))))
     }
 }

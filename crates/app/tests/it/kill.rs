@@ -3,52 +3,39 @@
 //! The client keeps its own account of what was sent and acknowledged; what is stored is read from
 //! the complete files of a destination.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use spanwise::serve::Spawner;
-use spanwise_model::SpanId;
 use spanwise_otlp::bench_payload;
-use spanwise_otlp::exporter::{self, Client, ExportError, Protocol};
-use spanwise_otlp::transport::Endpoint;
+use spanwise_otlp::exporter::Protocol;
+use spanwise_otlp::receiver::Protocol as By;
 use spanwise_wal::{Codec, Compressor, Kind, Log, Retention, StdDisk};
 
-use crate::support::http::{get_json, metric};
+use crate::support::clients::{Account, N_PER_REQUEST, counts, percent};
+use crate::support::http::{get, get_json, metric};
 use crate::support::process::Serving;
-use crate::support::requests::{Purchase, mix, recent, request};
+use crate::support::requests::mix;
+use crate::support::sink::Sink;
 use crate::support::until_true;
 use crate::traces::files;
 
 /// Kills, as many as a test that runs every time can afford, unless this variable names another number.
 const N_KILLS: u64 = 10;
 const N_KILLS_KEY: &str = "SPANWISE_KILLS";
-/// Purchases of one request, of three spans each.
-const N_PER_REQUEST: u64 = 40;
-
-/// What the client knows.
-#[derive(Debug, Default)]
-struct Account {
-    next: AtomicU64,
-    acknowledged: Mutex<BTreeSet<SpanId>>,
-    sent: Mutex<BTreeSet<SpanId>>,
-    /// Refusals that say "come again".
-    n_retryable: AtomicU64,
-    /// Refusals for good: there must be none.
-    permanent: Mutex<Vec<String>>,
-    first_ack: Mutex<Option<Instant>>,
-}
 
 fn serve(dir: &Path, kept: &Path, ack_on: &str) -> Serving {
+    serve_to(dir, kept, ack_on, "")
+}
+
+/// The same with further destinations.
+fn serve_to(dir: &Path, kept: &Path, ack_on: &str, more: &str) -> Serving {
     let yaml = format!(
         "data_dir: {}
 ack_on: {ack_on}
 sampler: {{traces: {{budget: 100%}}}}
-forward: [{{file: {}, rotate: {{every: 300ms}}}}]
+forward: [{{file: {}, rotate: {{every: 300ms}}}}{more}]
 ",
         dir.join("data").display(),
         kept.display()
@@ -57,41 +44,18 @@ forward: [{{file: {}, rotate: {{every: 300ms}}}}]
     Serving::start(dir, &yaml, &["--otlp-grpc", free, "--otlp-http", free, "--http", free])
 }
 
-impl Account {
-    /// Sends until it is told to stop, or the server is gone.
-    fn send(&self, to: SocketAddr, protocol: Protocol, stop: &AtomicBool) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let endpoint = Endpoint::parse(&to.to_string(), protocol.default_port()).unwrap();
-            let config = exporter::Config::new(endpoint, protocol);
-            let mut client = Client::new(config, Arc::new(Spawner::new()));
-            while !stop.load(Ordering::Relaxed) {
-                let first = self.next.fetch_add(N_PER_REQUEST, Ordering::Relaxed) + 1;
-                let purchases: Vec<_> = recent(first, N_PER_REQUEST, 1).collect();
-                let ids = || purchases.iter().flat_map(Purchase::spans).map(|span| span.span_id);
-                self.sent.lock().extend(ids());
-                match client.export(request(purchases.iter().copied())).await {
-                    Ok(_) => {
-                        self.first_ack.lock().get_or_insert_with(Instant::now);
-                        self.acknowledged.lock().extend(ids());
-                    }
-                    Err(ExportError::Retryable { .. }) => {
-                        self.n_retryable.fetch_add(1, Ordering::Relaxed);
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                    Err(ExportError::Permanent { message }) => self.permanent.lock().push(message),
-                }
-            }
-        });
-    }
-}
-
-/// Loads a server over both protocols for a while, then kills it. How long the start to the first
-/// acknowledgement took.
-fn round(account: &Arc<Account>, dir: &Path, kept: &Path, number: u64) -> Duration {
+/// Loads a server over both protocols for a while, then kills it: in every second round not before
+/// `arrived` grows. How long the start to the first acknowledgement took.
+fn round(
+    account: &Arc<Account>,
+    start: impl FnOnce() -> Serving,
+    arrived: impl Fn() -> u64,
+    number: u64,
+) -> Duration {
     *account.first_ack.lock() = None;
     let begin = Instant::now();
-    let serving = serve(dir, kept, "fsync");
+    let n_arrived = arrived();
+    let serving = start();
     let stop = Arc::new(AtomicBool::new(false));
     let senders =
         [(serving.grpc.unwrap(), Protocol::Grpc), (serving.http.unwrap(), Protocol::HttpProtobuf)];
@@ -101,6 +65,9 @@ fn round(account: &Arc<Account>, dir: &Path, kept: &Path, number: u64) -> Durati
     });
     until_true("the first acknowledgement", || account.first_ack.lock().is_some());
     let first_ack = account.first_ack.lock().unwrap() - begin;
+    if !number.is_multiple_of(2) {
+        until_true("spans that leave", || arrived() > n_arrived);
+    }
     // From the middle of the first commits to well behind the first verdicts.
     let n_before = account.acknowledged.lock().len() as u64;
     let n_more = mix(number) % 12_000;
@@ -116,48 +83,57 @@ fn round(account: &Arc<Account>, dir: &Path, kept: &Path, number: u64) -> Durati
     first_ack
 }
 
-/// Scenario: ten times (or as many as are asked for) load over gRPC and HTTP, kill -9, and a start on the same directory; then a
-/// start and an orderly end.
-/// Guarantees: every acknowledged span is in a complete file, nothing is there that was not sent, and
-/// every start succeeds.
+/// Scenario: ten times (or as many as are asked for) load over gRPC and HTTP, kill -9, and a start on
+/// the same directory; then a start and an orderly end. Files are one destination, a receiver that goes
+/// on all the while is another.
+/// Guarantees: every acknowledged span is in a complete file and at the receiver, nothing is there that
+/// was not sent, and every start succeeds. What came twice is printed.
 #[test]
 fn nothing_acknowledged_is_lost_over_kills() {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let sink = Sink::start(&runtime);
+    let more = format!(", {{endpoint: 'http://{}', send: traces}}", sink.grpc);
+    let start = || serve_to(dir.path(), &kept, "fsync", &more);
     let account = Arc::<Account>::default();
     let mut restarts = Vec::new();
     let n_kills =
         std::env::var(N_KILLS_KEY).map_or(N_KILLS, |text| text.parse().expect("a number"));
     for number in 0..n_kills {
-        restarts.push(round(&account, dir.path(), &kept, number));
+        restarts.push(round(&account, start, || sink.n_spans(), number));
     }
-    let mut last = serve(dir.path(), &kept, "fsync");
-    until_true("the last start", || get_json(last.api, "/api/v1/status").is_some());
+    let mut last = start();
+    until_true("all to arrive", || {
+        let received = counts(&sink.batches(By::Grpc));
+        account.acknowledged.lock().iter().all(|id| received.contains_key(id))
+    });
     let status = last.terminate();
     assert_eq!(status.code(), Some(0), "{}", last.stderr());
 
-    let mut stored: BTreeMap<SpanId, u64> = BTreeMap::new();
-    for batch in files(&kept) {
-        for head in &batch.spans {
-            *stored.entry(head.span_id).or_default() += 1;
-        }
-    }
-    let (sent, acknowledged) = (account.sent.lock(), account.acknowledged.lock());
-    let n_lost = acknowledged.iter().filter(|id| !stored.contains_key(id)).count();
-    let n_ghosts = stored.keys().filter(|id| !sent.contains(id)).count();
-    let n_twice = stored.values().filter(|&&n| n > 1).count();
+    let stored = counts(&files(&kept));
+    let received = counts(&sink.batches(By::Grpc));
+    let (n_lost, n_ghosts, n_twice) = account.check(&stored);
+    let (n_missed, n_false, n_repeated) = account.check(&received);
     restarts.sort_unstable();
     println!(
-        "F-01 kills={n_kills} sent={} acked={} stored={} lost={n_lost} ghost={n_ghosts} twice={n_twice} retryable={} start_to_ack_ms median={} max={}",
-        sent.len(),
-        acknowledged.len(),
+        "F-01 F-17 kills={n_kills} sent={} acked={} stored={} lost={n_lost} ghost={n_ghosts} twice={n_twice} ({:.2} %); received={} lost={n_missed} ghost={n_false} twice={n_repeated} ({:.2} %); retryable={} start_to_ack_ms median={} max={}",
+        account.sent.lock().len(),
+        account.acknowledged.lock().len(),
         stored.len(),
+        percent(n_twice, stored.len()),
+        received.len(),
+        percent(n_repeated, received.len()),
         account.n_retryable.load(Ordering::Relaxed),
         restarts[restarts.len() / 2].as_millis(),
         restarts[restarts.len() - 1].as_millis(),
     );
-    assert!(acknowledged.len() as u64 > n_kills * N_PER_REQUEST, "hardly anything was sent");
-    assert_eq!((n_lost, n_ghosts), (0, 0));
+    let n_acknowledged = account.acknowledged.lock().len() as u64;
+    assert!(n_acknowledged > n_kills * N_PER_REQUEST, "hardly anything was sent");
+    assert_eq!((n_lost, n_ghosts), (0, 0), "in files");
+    assert_eq!((n_missed, n_false), (0, 0), "at the receiver");
     assert_eq!(*account.permanent.lock(), Vec::<String>::new());
 }
 
@@ -207,10 +183,7 @@ fn what_is_decided_and_written_is_not_written_again() {
     });
     let mut again = again;
     assert_eq!(again.terminate().code(), Some(0));
-    let mut stored: BTreeMap<SpanId, u64> = BTreeMap::new();
-    for head in files(&kept).iter().flat_map(|batch| &batch.spans) {
-        *stored.entry(head.span_id).or_default() += 1;
-    }
+    let stored = counts(&files(&kept));
     let n_twice = stored.values().filter(|&&n| n > 1).count();
     assert_eq!(n_twice, 0, "of {}", stored.len());
 }
@@ -221,7 +194,7 @@ const LOG_BYTES: u64 = 64 << 20;
 const RESTART_MAX: Duration = Duration::from_secs(2);
 
 /// Writes a span log of undecided requests, as a process that was killed leaves it.
-fn leave_log(dir: &Path) -> u64 {
+fn leave_log(dir: &Path, n_bytes: u64) -> spanwise_wal::Stats {
     let packed: Vec<(Vec<u8>, Codec)> = bench_payload(32, 9)
         .iter()
         .map(|request| {
@@ -240,11 +213,11 @@ fn leave_log(dir: &Path) -> u64 {
     for (packed, codec) in packed.iter().cycle() {
         log.append_held(Kind::BATCH, *codec, packed, 1).unwrap();
         log.commit().unwrap();
-        if log.stats().n_bytes >= LOG_BYTES {
+        if log.stats().n_bytes >= n_bytes {
             break;
         }
     }
-    log.stats().n_bytes
+    log.stats()
 }
 
 /// Scenario: a start on 64 MiB of requests that were not decided.
@@ -253,7 +226,7 @@ fn leave_log(dir: &Path) -> u64 {
 #[test]
 fn a_start_acknowledges_before_it_has_judged_what_the_log_holds() {
     let dir = tempfile::tempdir().unwrap();
-    let n_bytes = leave_log(dir.path());
+    let n_bytes = leave_log(dir.path(), LOG_BYTES).n_bytes;
     let account = Account::default();
     let begin = Instant::now();
     let serving = serve(dir.path(), &dir.path().join("kept"), "fsync");
@@ -276,5 +249,19 @@ fn a_start_acknowledges_before_it_has_judged_what_the_log_holds() {
     }
     let held = || metric(serving.api, "spanwise_log_held_requests");
     until_true("the log's requests to show", || held() > 0);
+    serving.kill();
+}
+
+/// Scenario: a start on requests that were not decided.
+/// Guarantees: the process is not ready before it has looked at all of them.
+#[test]
+fn a_process_is_ready_when_it_has_taken_in_what_the_log_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let n_requests = leave_log(dir.path(), LOG_BYTES / 16).n_commits;
+    let serving = serve(dir.path(), &dir.path().join("kept"), "fsync");
+    until_true("readiness", || get(serving.api, "/readyz").status == 200);
+    let status = get_json(serving.api, "/api/v1/status").unwrap();
+    // Requests of 512 spans.
+    assert_eq!(status["spans"]["accepted"].as_u64(), Some(n_requests * 512));
     serving.kill();
 }

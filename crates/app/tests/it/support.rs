@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod clients;
 pub(crate) mod config_text;
 pub(crate) mod disk;
 pub(crate) mod http;

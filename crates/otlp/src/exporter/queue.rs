@@ -82,6 +82,8 @@ struct Shared {
 struct Queue {
     requests: VecDeque<Item>,
     stats: Stats,
+    /// Told of every request that is done with.
+    listener: Option<Arc<Notify>>,
 }
 
 /// A request and the number of spans in it.
@@ -131,6 +133,16 @@ impl Exporter {
     /// What became of the spans so far.
     pub fn stats(&self) -> Stats {
         self.shared.queue.lock().stats.clone()
+    }
+
+    /// Requests that are done with, in the order in which they were queued.
+    pub fn n_done_requests(&self) -> u64 {
+        self.shared.queue.lock().stats.n_done_requests
+    }
+
+    /// Has `listener`, and nobody else, told when a request is done with.
+    pub fn tell(&self, listener: Arc<Notify>) {
+        self.shared.queue.lock().listener = Some(listener);
     }
 }
 
@@ -215,6 +227,11 @@ impl Shared {
             queue.stats.last_problem = problem;
         }
         count(&mut queue.stats);
+        let listener = queue.listener.clone();
+        drop(queue);
+        if let Some(listener) = listener {
+            listener.notify_one();
+        }
     }
 
     fn retry(&self, problem: String) {

@@ -116,3 +116,98 @@ fn a_crash_between_sending_and_the_cursor_sends_again_and_loses_nothing() {
         }
     }
 }
+
+/// Scenario: a consumer is done with records and notes it; no commit follows, and the process is killed.
+/// Guarantees: the next one knows, and so does the one after it; who was never a consumer is none.
+#[test]
+fn what_was_noted_between_commits_outlives_the_process() {
+    let disk = SimDisk::default();
+    let (mut log, _) = Log::open(disk.clone(), small()).unwrap();
+    log.set_cursor("a", 0).unwrap();
+    log.set_cursor("b", 0).unwrap();
+    keep(&mut log, 9);
+    let mut bookmarks = log.bookmarks();
+    for (name, seq) in [("a", 3), ("b", 5), ("a", 4), ("nobody", 7)] {
+        bookmarks.set(name, seq).unwrap();
+    }
+    drop((log, bookmarks));
+    for _ in 0..2 {
+        let (log, recovery) = Log::open(disk.clone(), small()).unwrap();
+        assert!(!recovery.is_degraded());
+        assert!(log.cursors().eq([("a", 4), ("b", 5)]));
+        // Begun anew, the file still knows the others.
+        log.bookmarks().set("b", 5).unwrap();
+    }
+}
+
+/// Scenario: a consumer notes after each of many records how far it is, past what the file may hold.
+/// Guarantees: the file stays small, and the last note counts.
+#[test]
+fn notes_do_not_pile_up() {
+    let disk = SimDisk::default();
+    let (mut log, _) = Log::open(disk.clone(), small()).unwrap();
+    log.set_cursor("sink", 0).unwrap();
+    for _ in 0..100 {
+        keep(&mut log, 100);
+    }
+    let mut bookmarks = log.bookmarks();
+    for seq in 1..=10_000 {
+        bookmarks.set("sink", seq).unwrap();
+    }
+    let n_bytes = disk.files()["cursors"].len();
+    assert!((1..=65 << 10).contains(&n_bytes), "{n_bytes}");
+    drop((log, bookmarks));
+    let (log, _) = Log::open(disk, small()).unwrap();
+    assert_eq!(log.cursor("sink"), Some(10_000));
+}
+
+/// Scenario: with `Durability::Write` a consumer is done with records that power takes, while the note
+/// of it stays; other records are appended then.
+/// Guarantees: the note does not count for those.
+#[test]
+fn a_note_on_records_that_power_took_does_not_count_for_others() {
+    let config = Config { durability: spanwise_wal::Durability::Write, ..small() };
+    let disk = SimDisk::default();
+    let (mut log, _) = Log::open(disk.clone(), config).unwrap();
+    log.set_cursor("sink", 0).unwrap();
+    keep(&mut log, 2);
+    log.sync().unwrap();
+    let before = disk.files();
+    keep(&mut log, 20);
+    log.bookmarks().set("sink", 20).unwrap();
+    let mut files = before;
+    files.insert("cursors".to_owned(), disk.files()["cursors"].clone());
+    drop(log);
+
+    let mut disk = SimDisk::with_files(&files);
+    for _ in 0..2 {
+        let (mut log, recovery) = Log::open(disk.clone(), config).unwrap();
+        assert!(!recovery.is_degraded());
+        let mut sinks = Sinks::default();
+        keep(&mut log, 3);
+        let last = sinks.send(&log, "sink", usize::MAX).unwrap();
+        assert_eq!(sinks.n_received("sink"), 3);
+        log.bookmarks().set("sink", last).unwrap();
+        drop(log);
+        disk = SimDisk::with_files(&disk.files());
+    }
+}
+
+/// Scenario: the file of notes cannot be written for a while, by a note at every call.
+/// Guarantees: that is said, nothing else suffers, and later notes are taken again.
+#[test]
+fn a_note_that_fails_spoils_no_later_one() {
+    for call in 0..8 {
+        let disk = SimDisk::default();
+        let (mut log, _) = Log::open(disk.clone(), small()).unwrap();
+        log.set_cursor("sink", 0).unwrap();
+        keep(&mut log, 9);
+        let mut bookmarks = log.bookmarks();
+        disk.fail(disk.n_calls() + call, spanwise_wal::testing::Fault::Io);
+        let n_failed = (1..=6).filter(|&seq| bookmarks.set("sink", seq).is_err()).count();
+        assert_eq!(n_failed, 1, "{call}");
+        drop((log, bookmarks));
+        let (log, _) = Log::open(disk, small()).unwrap();
+        assert_eq!(log.cursor("sink"), Some(6));
+    }
+}

@@ -4,6 +4,7 @@
 //! one that is down costs 40 bytes a request, and nobody waits for it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tracing::{error, warn};
 use super::SNAPSHOT;
 use super::message::KeptPack;
 use super::record;
+use super::way::{Place, Way};
 use crate::pipeline::outlets::Outlet;
 
 /// Nothing is cached: each request is read once.
@@ -24,32 +26,20 @@ const QUEUED_BYTES_MAX: usize = 8 << 20;
 /// The way of one destination.
 #[derive(Debug)]
 pub(super) struct Delivery<D: Disk> {
-    outlet: Outlet,
+    /// Whether traces say why they were kept.
+    stamp: bool,
+    /// Its queue, and what is in it.
+    way: Arc<Way>,
     reader: Reader<D>,
     /// Not offered yet.
     pending: VecDeque<Place>,
-    /// In its queue.
-    offered: VecDeque<Place>,
-    n_done: u64,
-    n_losses: u64,
     /// Spans that are done, and of which it is not on disk that they are.
     n_unsettled: u64,
 }
 
-/// Where a request stands.
-#[derive(Clone, Debug)]
-struct Place {
-    seq: u64,
-    n_spans: u64,
-    /// `None` until it is committed.
-    position: Option<Position>,
-    /// Its bytes until it was offered once, so that nothing is read back where nobody lags.
-    request: Option<Bytes>,
-}
-
 /// A way for each destination; consumers of the log that are no destinations any more are
 /// forgotten, new ones begin with what comes.
-pub(super) fn follow<D: Disk>(outlets: Vec<Outlet>, kept: &mut Log<D>) -> Result<Vec<Delivery<D>>> {
+pub(super) fn follow<D: Disk>(outlets: &[Outlet], kept: &mut Log<D>) -> Result<Vec<Delivery<D>>> {
     let last_seq = kept.next_seq() - 1;
     let gone: Vec<String> = kept
         .cursors()
@@ -63,31 +53,33 @@ pub(super) fn follow<D: Disk>(outlets: Vec<Outlet>, kept: &mut Log<D>) -> Result
     if kept.cursor(SNAPSHOT).is_none() {
         kept.set_cursor(SNAPSHOT, 0)?;
     }
-    for outlet in &outlets {
+    for outlet in outlets {
         if kept.cursor(&outlet.name).is_none() {
             kept.set_cursor(&outlet.name, last_seq)?;
         }
     }
-    let way = |outlet: Outlet| Delivery {
+    let way = |outlet: &Outlet| Delivery {
+        stamp: outlet.stamp,
+        way: Arc::new(Way::new(outlet)),
         reader: kept.reader(CACHE_BYTES),
-        n_losses: outlet.queue.n_losses(),
-        outlet,
         pending: VecDeque::new(),
-        offered: VecDeque::new(),
-        n_done: 0,
         n_unsettled: 0,
     };
-    Ok(outlets.into_iter().map(way).collect())
+    Ok(outlets.iter().map(way).collect())
 }
 
 impl<D: Disk> Delivery<D> {
     pub(super) fn name(&self) -> &str {
-        &self.outlet.name
+        self.way.name()
+    }
+
+    pub(super) fn way(&self) -> Arc<Way> {
+        Arc::clone(&self.way)
     }
 
     /// A request that was just appended.
     pub(super) fn add(&mut self, seq: u64, pack: &KeptPack) {
-        if pack.is_stamped == self.outlet.stamp {
+        if pack.is_stamped == self.stamp {
             let request = Some(pack.request.clone());
             self.pending.push_back(Place { seq, n_spans: pack.n_spans, position: None, request });
         }
@@ -95,7 +87,7 @@ impl<D: Disk> Delivery<D> {
 
     /// A request that was found in the log.
     pub(super) fn found(&mut self, seq: u64, position: Position, kept: &record::Kept) {
-        if kept.is_stamped == self.outlet.stamp {
+        if kept.is_stamped == self.stamp {
             let position = Some(position);
             self.pending.push_back(Place { seq, n_spans: kept.n_spans, position, request: None });
         }
@@ -110,27 +102,22 @@ impl<D: Disk> Delivery<D> {
 
     /// Number up to which everything is done; `None` = everything there is.
     pub(super) fn done_seq(&self) -> Option<u64> {
-        let first = self.offered.front().or_else(|| self.pending.front());
-        first.map(|place| place.seq - 1)
+        let first = || self.pending.front().map(|place| place.seq);
+        self.way.first_seq().or_else(first).map(|seq| seq - 1)
     }
 
     /// Notes what the destination has, and offers it what it has room for.
     pub(super) fn pump(&mut self) {
-        let stats = self.outlet.queue.stats();
-        while self.n_done < stats.n_done_requests {
-            self.n_done += 1;
-            self.n_unsettled += self.offered.pop_front().map_or(0, |place| place.n_spans);
-        }
-        if self.outlet.queue.n_losses() > self.n_losses {
-            self.n_losses = self.outlet.queue.n_losses();
-            let mut again = std::mem::take(&mut self.offered);
+        self.n_unsettled += self.way.take_done();
+        let mut again = self.way.take_lost();
+        if !again.is_empty() {
             again.append(&mut self.pending);
             self.pending = again;
         }
-        let mut n_bytes = stats.n_queued_bytes;
+        let mut n_bytes = self.way.queue().stats().n_queued_bytes;
         while let Some(place) = self.pending.front_mut() {
             let Some(position) = place.position else { break };
-            let (n_spans, ready) = (place.n_spans, place.request.take());
+            let ready = place.request.take();
             if ready.is_none() && n_bytes > QUEUED_BYTES_MAX {
                 break;
             }
@@ -139,36 +126,35 @@ impl<D: Disk> Delivery<D> {
                 continue;
             };
             n_bytes += request.len();
-            if !self.offer(request, n_spans) {
+            if !self.offer(request) {
                 break;
             }
         }
     }
 
     /// Offers the first request that is pending; whether it was taken, or never will be.
-    fn offer(&mut self, request: Bytes, n_spans: u64) -> bool {
-        let is_idle = self.offered.is_empty();
-        match self.outlet.queue.send(request, n_spans) {
-            Ok(()) => {
-                self.offered.extend(self.pending.pop_front());
-                true
-            }
-            Err(NotQueued::Full) if !is_idle => false,
-            Err(NotQueued::Stopped) => false,
+    fn offer(&mut self, request: Bytes) -> bool {
+        let Some(place) = self.pending.front() else { return false };
+        let is_idle = self.way.is_empty();
+        match self.way.offer(place, request) {
+            Ok(()) => {}
+            Err(NotQueued::Full) if !is_idle => return false,
+            Err(NotQueued::Stopped) => return false,
             Err(problem) => {
-                error!(destination = self.outlet.name, %problem, n_spans, "request dropped");
-                self.pending.pop_front();
-                true
+                let (destination, n_spans) = (self.way.name(), place.n_spans);
+                error!(destination, %problem, n_spans, "request dropped");
             }
         }
+        self.pending.pop_front();
+        true
     }
 
     fn read(&mut self, position: Position) -> Option<Bytes> {
         match self.reader.read(position) {
             Ok(unpacked) => record::read_kept(&unpacked.bytes).map(|kept| kept.request),
             Err(error) => {
-                let destination = &self.outlet.name;
-                error!(%destination, %error, "kept traces cannot be read back; dropped");
+                let destination = self.way.name();
+                error!(destination, %error, "kept traces cannot be read back; dropped");
                 None
             }
         }
@@ -177,8 +163,8 @@ impl<D: Disk> Delivery<D> {
     /// Spans that are not done, or of which it is not on disk that they are. Cost: the number of
     /// requests.
     pub(super) fn n_spans(&self) -> u64 {
-        let waiting = self.offered.iter().chain(&self.pending).map(|place| place.n_spans);
-        waiting.sum::<u64>() + self.n_unsettled
+        let pending: u64 = self.pending.iter().map(|place| place.n_spans).sum();
+        self.way.n_spans() + pending + self.n_unsettled
     }
 
     /// How far it is is on disk.
@@ -188,12 +174,12 @@ impl<D: Disk> Delivery<D> {
 
     /// Whether everything was offered, or will not be taken now: it stays in the log.
     pub(super) fn is_taken(&self) -> bool {
-        self.pending.is_empty() || self.outlet.queue.stats().failing.is_some()
+        self.pending.is_empty() || self.way.queue().stats().failing.is_some()
     }
 
     /// Whether nothing more will be done.
     pub(super) fn has_ended(&self) -> bool {
-        self.outlet.queue.stats().is_stopped || (self.pending.is_empty() && self.offered.is_empty())
+        self.way.queue().stats().is_stopped || (self.pending.is_empty() && self.way.is_empty())
     }
 
     /// Gives up what stands in the oldest part of a log that is full; how many spans.
@@ -206,8 +192,11 @@ impl<D: Disk> Delivery<D> {
             n_spans += place.n_spans;
         }
         if n_spans > 0 {
-            let destination = &self.outlet.name;
-            warn!(%destination, n_spans, first_seq, "log is full; the oldest kept traces are given up");
+            let destination = self.way.name();
+            warn!(
+                destination,
+                n_spans, first_seq, "log is full; the oldest kept traces are given up"
+            );
         }
         n_spans
     }

@@ -86,8 +86,9 @@ impl Stand {
             dir: self.dir.path().to_owned(),
             cache_bytes: 1 << 20,
         };
-        let opened = assemble(logs, vec![outlet], Clock::start(), decided)?;
+        let opened = assemble(logs, &[outlet], Clock::start(), decided)?;
         let (place, worker) = mpsc::channel(64);
+        tokio::spawn(opened.marker.run());
         Ok(Running {
             door: opened.door,
             handle: opened.handle,
@@ -100,6 +101,18 @@ impl Stand {
             admission: Admission::new(1 << 30, 1 << 20),
             writer,
         })
+    }
+}
+
+impl Stand {
+    /// Whether the last note says that the destination has the last kept trace.
+    fn is_noted(&self) -> bool {
+        let files = self.kept.files();
+        let note = files.get("cursors").and_then(|notes| notes.last_chunk());
+        let Some(noted) = note.map(|seq| u64::from_le_bytes(*seq)) else { return false };
+        let log = open_log(SimDisk::with_files(&files), Durability::Fsync).unwrap();
+        let kept = log.records(0).map(Result::unwrap).filter(|record| record.kind == Kind::KEPT);
+        kept.last().is_some_and(|last| last.seq == noted)
     }
 }
 
@@ -210,6 +223,36 @@ async fn what_was_not_decided_comes_again() {
     // Maybe once by each run: the first may have been cut off before it noted that it was delivered.
     let delivered = stand.delivered.lock();
     assert!(delivered.len() <= 2 && delivered.iter().all(|one| *one == delivered[0]));
+}
+
+/// Scenario: a destination takes what was kept, and the process is killed as soon as that is noted, no
+/// verdict taking it along.
+/// Guarantees: the next process does not send it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_destination_took_before_a_kill_is_not_sent_again() {
+    let stand = Stand::new(7);
+    let mut running = stand.start();
+    assert!(running.replayed().await.is_empty());
+    for number in 1..=5 {
+        running.submit(number).await.unwrap();
+        running.decide(true).await;
+    }
+    let noted = async {
+        while stand.delivered.lock().len() < 5 || !stand.is_noted() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), noted).await.unwrap();
+    running.keeper.abort();
+    drop(running.keeper.await);
+    let again = |disk: &SimDisk| SimDisk::with_files(&disk.files());
+    let (spans, kept) = (again(&stand.spans), again(&stand.kept));
+    let stand = Stand { spans, kept, ..stand };
+
+    let mut running = stand.start();
+    running.replayed().await;
+    running.end().await;
+    assert_eq!(stand.delivered.lock().len(), 5);
 }
 
 /// Scenario: the disk is full for a while.

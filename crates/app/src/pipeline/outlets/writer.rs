@@ -12,6 +12,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use spanwise_otlp::exporter::{NotQueued, Stats};
 use spanwise_otlp::protobuf_to_json;
+use tokio::sync::Notify;
 use tracing::warn;
 
 /// Rest after a failure.
@@ -59,6 +60,8 @@ struct State {
     stats: Stats,
     n_losses: u64,
     is_closing: bool,
+    /// Told when requests are done.
+    listener: Option<Arc<Notify>>,
 }
 
 impl Writer {
@@ -130,6 +133,9 @@ impl Writer {
                 state.stats.failing = None;
                 state.stats.n_sent += n_spans;
                 state.stats.n_done_requests += self.taken.len() as u64;
+                if let Some(listener) = &state.listener {
+                    listener.notify_one();
+                }
             }
             Err(error) => {
                 warn!(error = format!("{error:#}"), n_spans, "kept traces could not be written");
@@ -163,9 +169,25 @@ impl WriterHandle {
     /// # Errors
     /// It was not taken, and its spans are counted.
     pub fn send(&self, request: Bytes, n_spans: u64) -> Result<(), NotQueued> {
+        let n_losses = self.n_losses();
+        self.send_unless_lost(request, n_spans, n_losses)
+    }
+
+    /// The same, if the sink has failed `n_losses` times so far: else what was queued before is lost,
+    /// and must be offered again first.
+    ///
+    /// # Errors
+    /// As [`WriterHandle::send`]; [`NotQueued::Stopped`] if it has failed since.
+    pub fn send_unless_lost(
+        &self,
+        request: Bytes,
+        n_spans: u64,
+        n_losses: u64,
+    ) -> Result<(), NotQueued> {
         let mut state = self.shared.state.lock();
         let n_bytes = state.stats.n_queued_bytes + request.len();
-        let refused = if state.stats.is_stopped || state.is_closing {
+        let is_lost = state.n_losses != n_losses;
+        let refused = if state.stats.is_stopped || state.is_closing || is_lost {
             Some(NotQueued::Stopped)
         } else {
             // A request as large as the queue must get through one day.
@@ -192,6 +214,16 @@ impl WriterHandle {
     /// How many times the sink failed and lost what it had taken.
     pub fn n_losses(&self) -> u64 {
         self.shared.state.lock().n_losses
+    }
+
+    /// Requests that are done, in the order in which they were queued.
+    pub fn n_done_requests(&self) -> u64 {
+        self.shared.state.lock().stats.n_done_requests
+    }
+
+    /// Has `listener`, and nobody else, told when requests are done.
+    pub fn tell(&self, listener: Arc<Notify>) {
+        self.shared.state.lock().listener = Some(listener);
     }
 
     /// Lets the thread end when it has written what waits.

@@ -72,6 +72,11 @@ impl Sink {
         })
     }
 
+    /// Spans that came in so far.
+    pub(crate) fn n_spans(&self) -> u64 {
+        self.received.0.lock().iter().map(|(_, batch)| batch.spans.len() as u64).sum()
+    }
+
     /// The batches that came in over a protocol so far.
     pub(crate) fn batches(&self, protocol: Protocol) -> Vec<Batch> {
         let received = self.received.0.lock();
