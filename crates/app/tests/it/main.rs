@@ -24,6 +24,7 @@ mod support;
 mod tail_buffer;
 mod tail_sampling;
 mod traces;
+mod waiting;
 
 // The oracle of the fuzz target finds it in the same place.
 use spanwise::config;
