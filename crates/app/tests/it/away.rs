@@ -21,13 +21,12 @@ const N: u64 = 50;
 /// Requests sent at a time.
 const N_REQUESTS: u64 = 20;
 
-fn serve(dir: &Path, to: SocketAddr) -> Serving {
+fn serve(dir: &Path, to: &[SocketAddr]) -> Serving {
+    let to = to.iter().map(|to| format!("  - {{endpoint: 'http://{to}', send: traces}}\n"));
     let yaml = format!(
-        "data_dir: {}
-sampler: {{traces: {{budget: 100%}}}}
-forward: [{{endpoint: 'http://{to}', send: traces}}]
-",
-        dir.join("data").display()
+        "data_dir: {}\nsampler: {{traces: {{budget: 100%}}}}\nforward:\n{}",
+        dir.join("data").display(),
+        to.collect::<String>()
     );
     let free = "127.0.0.1:0";
     Serving::start(dir, &yaml, &["--otlp-grpc", free, "--otlp-http", free, "--http", free])
@@ -82,12 +81,12 @@ fn a_destination_that_was_away_gets_everything() {
     let to = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (client, mut account) = (runtime(), Account::default());
 
-    let mut first = serve(dir.path(), to);
+    let mut first = serve(dir.path(), &[to]);
     account.send(&client, first.grpc.unwrap());
     let status = first.terminate();
     assert_eq!(status.code(), Some(0), "{}", first.stderr());
 
-    let second = serve(dir.path(), to);
+    let second = serve(dir.path(), &[to]);
     for _ in 0..2 {
         account.send(&client, second.grpc.unwrap());
         let store = runtime();
@@ -97,7 +96,7 @@ fn a_destination_that_was_away_gets_everything() {
     }
     account.send(&client, second.grpc.unwrap());
     second.kill();
-    let third = serve(dir.path(), to);
+    let third = serve(dir.path(), &[to]);
     let store = runtime();
     account.collect(&Sink::start_at(&store, to));
     drop(third);
@@ -110,4 +109,27 @@ fn a_destination_that_was_away_gets_everything() {
     );
     let n_sent = account.next * 3;
     assert!(account.arrived.len() as u64 <= n_sent, "more than was sent");
+}
+
+/// Scenario: one destination takes connections and answers nothing, another is well.
+/// Guarantees: clients are acknowledged and the other gets everything meanwhile; what the first has not
+/// taken stays for it, over the end of the process.
+#[test]
+fn a_destination_that_hangs_holds_up_nobody_and_misses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = hanging.local_addr().unwrap();
+    let (client, store, mut account) = (runtime(), runtime(), Account::default());
+    let well = Sink::start(&store);
+    let mut serving = serve(dir.path(), &[to, well.grpc]);
+    account.send(&client, serving.grpc.unwrap());
+    account.collect(&well);
+    assert_eq!(account.arrived.values().filter(|&&n| n > 1).count(), 0, "sent twice");
+    assert_eq!(serving.terminate().code(), Some(0), "{}", serving.stderr());
+
+    drop(hanging);
+    let again = serve(dir.path(), &[to, well.grpc]);
+    account.arrived.clear();
+    account.collect(&Sink::start_at(&store, to));
+    drop(again);
 }

@@ -253,3 +253,37 @@ fn only_act_touches_anything() {
         assert!(running.stop());
     }
 }
+
+/// Scenario: a rule fires, its target is scaled, and no more spans come.
+/// Guarantees: the target is observed again, so that what is shown is what it became.
+#[test]
+fn a_target_is_observed_again_after_an_action() {
+    let dir = tempfile::tempdir().unwrap();
+    let yaml = format!(
+        "data_dir: {}
+scaler:
+  mode: act
+  targets:
+    - {{service: cart, orchestrator: recorder, max: 5}}
+  rules:
+    - name: cart-slow
+      when: {{service: cart, op: GetCart, kind: server, over: 40ms, count: 30, window: 2s}}
+      do: {{scale: cart, by: 1}}
+",
+        dir.path().display()
+    );
+    let running = Running::start(&yaml, Role::All);
+    let mut first = 1;
+    let acted = until("the action", || {
+        running.send(request(recent(first, 60, 2).map(Purchase::slow)));
+        first += 60;
+        decisions(running.api()).into_iter().find(|decision| decision["outcome"] == "acted")
+    });
+    let (from, to) = (acted["from"].as_u64().unwrap(), acted["to"].as_u64().unwrap());
+    assert!(to > from, "{acted}");
+    until_true("what it became", || {
+        let status = get_json(running.api(), "/api/v1/status").unwrap();
+        status["targets"][0]["desired"].as_u64() == Some(to)
+    });
+    assert!(running.stop());
+}

@@ -3,16 +3,20 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use spanwise_otlp::exporter::Protocol;
 use spanwise_otlp::transport::Compression;
 
-use crate::support::http::get_json;
+use crate::support::clients::{Account, counts};
+use crate::support::http::{get_json, metric};
 use crate::support::process::Serving;
 use crate::support::requests::{recent, request};
 use crate::support::server::export;
 use crate::support::until_true;
+use crate::traces::files;
 
 const DONE: Option<i32> = Some(0);
 const DRAIN_TIMEOUT: Option<i32> = Some(124);
@@ -106,4 +110,62 @@ fn clients_that_do_not_finish_are_cut_off_and_that_is_no_failure() {
         !text.contains("spanwise_receiver_in_flight_bytes 0\n")
     });
     assert_eq!(serving.terminate().code(), DONE, "{}", serving.stderr());
+}
+
+/// Stops clients when dropped.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Scenario: two clients over gRPC and two over HTTP send as fast as they are answered, and send again
+/// what is refused; SIGTERM in the middle of it; another process takes over, and ends the same way.
+/// Guarantees: both ends are orderly, everything that was sent is acknowledged in the end, and all of it
+/// is in a complete file.
+#[test]
+fn sigterm_under_full_load_loses_nothing_and_what_was_refused_comes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("kept");
+    let yaml = format!(
+        "data_dir: {}\nsampler: {{traces: {{budget: 100%}}}}\nforward: [{{file: {}}}]\n",
+        dir.path().join("data").display(),
+        kept.display()
+    );
+    let account = Account::default();
+    let stop = AtomicBool::new(false);
+    let mut serving = serve(dir.path(), &yaml);
+    let to = |serving: &Serving| (serving.grpc.unwrap(), serving.http.unwrap());
+    let addresses = Mutex::new(to(&serving));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| account.insist(|| addresses.lock().0, Protocol::Grpc, &stop));
+            scope.spawn(|| account.insist(|| addresses.lock().1, Protocol::HttpProtobuf, &stop));
+        }
+        // A failure here must not leave them running.
+        let _ends = Ends(&stop);
+        let n_acknowledged = || account.acknowledged.lock().len();
+        until_true("a load", || metric(serving.api, "spanwise_traces_kept_spans_total") > 0);
+        assert_eq!(serving.terminate().code(), DONE, "{}", serving.stderr());
+        serving = serve(dir.path(), &yaml);
+        *addresses.lock() = to(&serving);
+        let n_before = n_acknowledged();
+        until_true("the load again", || n_acknowledged() > n_before + 3_000);
+    });
+    assert_eq!(serving.terminate().code(), DONE, "{}", serving.stderr());
+
+    let stored = counts(&files(&kept));
+    let (n_lost, n_ghosts, n_twice) = account.check(&stored);
+    let n_sent = account.sent.lock().len();
+    println!(
+        "F-05 clients=4 sent={n_sent} acked={} refused={} stored={} lost={n_lost} ghost={n_ghosts} twice={n_twice}",
+        account.acknowledged.lock().len(),
+        account.n_retryable.load(Ordering::Relaxed),
+        stored.len()
+    );
+    assert_eq!((n_lost, n_ghosts, stored.len()), (0, 0, n_sent));
+    assert!(account.n_retryable.load(Ordering::Relaxed) > 0, "nobody was refused");
+    assert_eq!(*account.permanent.lock(), Vec::<String>::new());
 }
