@@ -81,3 +81,62 @@ impl Watchdog {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the clock of these tests is virtual")]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncWriteExt as _, DuplexStream};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    /// What a client says first, and its settings: none.
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+    /// The first alarm on a connection, and when it came.
+    async fn alarm(io: DuplexStream, idle_timeout: Duration) -> (Alarm, Duration) {
+        let mut connection = h2::server::handshake(io).await.unwrap();
+        let mut watchdog = Watchdog::new(connection.ping_pong(), idle_timeout);
+        let start = Instant::now();
+        let first = poll_fn(|cx| {
+            let alarm = watchdog.poll(cx, false);
+            // Sends the ping, reads the answer.
+            assert!(connection.poll_accept(cx).is_pending(), "nobody asks and nobody goes");
+            alarm
+        });
+        (first.await, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_nothing_is_idle_and_who_is_at_work_is_not() {
+        let start = Instant::now();
+        let mut watchdog = Watchdog::new(None, Duration::from_mins(1));
+        assert_eq!(poll_fn(|cx| watchdog.poll(cx, false)).await, Alarm::Idle);
+        assert_eq!(start.elapsed(), Duration::from_mins(1));
+        assert!(timeout(HOUR, poll_fn(|cx| watchdog.poll(cx, true))).await.is_err());
+        assert_eq!(poll_fn(|cx| watchdog.poll(cx, false)).await, Alarm::Idle, "again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_no_ping_is_dead() {
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        far.write_all(PREFACE).await.unwrap();
+        let (first, after) = alarm(near, HOUR).await;
+        assert_eq!((first, after), (Alarm::Dead, KEEPALIVE_EVERY + KEEPALIVE_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_pings_lives_until_it_is_idle() {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let client = tokio::spawn(async move {
+            let (_send, connection) = h2::client::handshake(far).await.unwrap();
+            connection.await
+        });
+        let (first, after) = alarm(near, HOUR).await;
+        assert_eq!((first, after), (Alarm::Idle, HOUR));
+        client.abort();
+    }
+}

@@ -239,3 +239,17 @@ fn rules_are_bounded_over_all_subscribers_and_shared_ones_count_once() {
     drop((first, same));
     hub.subscribe(&with("rules: c", 6)).unwrap();
 }
+
+#[test]
+fn all_subscribers_together_have_4096_rules() {
+    let hub = Hub::new(HubConfig::default());
+    let with = |yaml: &str, n_rules| SubscribeRequest { n_rules, ..request(yaml) };
+    let ask = |number: u32| hub.subscribe(&with(&format!("rules: {number}"), 128));
+    let subscriptions: Vec<Subscription> = (0..32).map(|number| ask(number).unwrap()).collect();
+    let refused = hub.subscribe(&with("rules: one more", 1)).unwrap_err();
+    assert_eq!(refused.code, Code::ResourceExhausted);
+    assert!(refused.message.contains("the 4096"), "{}", refused.message);
+    let _spans_only = hub.subscribe(&with("", 0)).unwrap();
+    drop(subscriptions);
+    hub.subscribe(&with("rules: one more", 4_096)).unwrap();
+}
