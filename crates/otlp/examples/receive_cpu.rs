@@ -11,6 +11,11 @@
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 #![expect(clippy::disallowed_methods, reason = "an example is its own application")]
 
+#[path = "common/spawner.rs"]
+mod spawner;
+#[path = "common/trace_ids.rs"]
+mod trace_ids;
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -28,12 +33,15 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use spanwise_model::{Batch, SpanHead};
+use spanwise_model::Batch;
 use spanwise_otlp::admission::{Admission, Charge};
 use spanwise_otlp::exporter::{Client, Config, ExportError, Protocol};
 use spanwise_otlp::receiver::{self, Ingest, Intake, Overloaded, ReceiverEvent, RequestMeta, grpc};
-use spanwise_otlp::transport::{Endpoint, Spawn, shutdown_channel};
+use spanwise_otlp::transport::{Endpoint, shutdown_channel};
 use spanwise_otlp::{KeptSpan, Limits, bench_payload, decode, reframe};
+
+use spawner::Tokio;
+use trace_ids::places_of_ids;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -57,19 +65,6 @@ fn main() -> Result<(), Error> {
 
 fn serve(server: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(server)
-}
-
-/// The tokio runtime as the application.
-struct Tokio;
-
-impl Spawn for Tokio {
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        tokio::spawn(task);
-    }
-
-    fn offload(&self, job: Box<dyn FnOnce() + Send>) {
-        tokio::task::spawn_blocking(job);
-    }
 }
 
 /// Drops what it gets.
@@ -141,7 +136,7 @@ fn measure(args: &[&str]) -> Result<(), Error> {
     let n_per_request = option("--per-request").map_or(Ok(512), |text| text.parse())?;
     let payload = cut(&bench_payload(64, 1), n_per_request)?;
     let load = Load {
-        ids: payload.iter().map(places_of_ids).collect::<Result<_, _>>()?,
+        ids: payload.iter().map(places_of_ids).collect(),
         payload,
         n_requests: n_spans.div_ceil(n_per_request),
         n_per_request,
@@ -225,17 +220,6 @@ impl Load {
         }
         bytes.into()
     }
-}
-
-/// Where the trace ids of a request stand.
-fn places_of_ids(request: &Bytes) -> Result<Vec<u32>, Error> {
-    let batch = decode(request.clone(), &Limits::default())?.batch;
-    let place = |head: &SpanHead| {
-        let raw = head.raw.of(&batch.bytes);
-        let at = raw.windows(16).position(|bytes| bytes == head.trace_id.0);
-        at.map(|at| head.raw.start + at as u32).ok_or_else(|| "no trace id".into())
-    };
-    batch.spans.iter().map(place).collect()
 }
 
 /// The same spans in requests of `n` spans, which divides 512.

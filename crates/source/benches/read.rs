@@ -8,7 +8,8 @@ use std::time::Instant;
 use spanwise_source::{open_requests, open_rows};
 
 fn main() {
-    let Some(dir) = std::env::var_os("SPANWISE_DATA").map(PathBuf::from) else {
+    let dir = std::env::var_os("SPANWISE_DATA").filter(|dir| !dir.is_empty());
+    let Some(dir) = dir.map(PathBuf::from) else {
         println!("skipped: SPANWISE_DATA is not set");
         return;
     };

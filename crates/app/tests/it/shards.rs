@@ -7,24 +7,11 @@ use spanwise::serve::Role;
 
 use crate::support::http::get_json;
 use crate::support::requests::{Purchase, recent, request};
+use crate::support::rules::{RULES, n_decisions};
 use crate::support::server::Running;
 use crate::support::until_true;
 
-const RULES: &str = "scaler:
-  targets:
-    - {service: cart, orchestrator: recorder, max: 5}
-  rules:
-    - name: cart-slow
-      when: {service: cart, op: GetCart, kind: server, over: 60ms, count: 1000, window: 30s}
-      cooldown: 1s
-      do: {scale: cart, by: 1}
-";
 const N: u64 = 2_000;
-
-fn n_decisions(at: &Running) -> usize {
-    let list = get_json(at.api(), "/api/v1/decisions?target=cart&limit=200");
-    list.map_or(0, |list| list["items"].as_array().unwrap().len())
-}
 
 /// Spans of the last minute by service and operation, as the API shows them.
 fn shown(at: &Running) -> BTreeMap<(String, String), u64> {
@@ -48,7 +35,7 @@ fn shown(at: &Running) -> BTreeMap<(String, String), u64> {
 fn shards_count_together() {
     let running = Running::start(&format!("shards: 4\n{RULES}"), Role::All);
     running.send(request(recent(1, N, 2).map(Purchase::slow)));
-    until_true("the rule to fire", || n_decisions(&running) > 0);
+    until_true("the rule to fire", || n_decisions(running.api()) > 0);
     let closed = || {
         let status = get_json(running.api(), "/api/v1/status").unwrap();
         (status["traces"]["closed"].as_u64(), status["spans"]["accepted"].as_u64())
@@ -67,7 +54,7 @@ fn a_processor_hears_every_shard() {
     let processor = Running::start(RULES, Role::Processor { sampler: url });
     until_true("the subscription", || processor.server().account().unwrap().connected);
     sampler.send(request(recent(1, N, 2).map(Purchase::slow)));
-    until_true("the rule to fire", || n_decisions(&processor) > 0);
+    until_true("the rule to fire", || n_decisions(processor.api()) > 0);
     let kept = || {
         let status = get_json(sampler.api(), "/api/v1/status").unwrap();
         let is_closed = status["traces"]["closed"].as_u64() == Some(N);

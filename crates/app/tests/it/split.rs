@@ -11,18 +11,10 @@ use crate::support::http::{get, get_json, metric};
 use crate::support::process::Serving;
 use crate::support::proxy::Proxy;
 use crate::support::requests::{Purchase, recent, request};
+use crate::support::rules::{RULES, n_decisions};
 use crate::support::server::{Running, export};
 use crate::support::{until, until_true};
 
-const RULES: &str = "scaler:
-  targets:
-    - {service: cart, orchestrator: recorder, max: 5}
-  rules:
-    - name: cart-slow
-      when: {service: cart, op: GetCart, kind: server, over: 60ms, count: 1000, window: 30s}
-      cooldown: 1s
-      do: {scale: cart, by: 1}
-";
 /// Purchases of one request.
 const N: u64 = 2_000;
 /// How many milliseconds after an incident begins a side is killed.
@@ -52,11 +44,6 @@ fn status(api: SocketAddr) -> Option<Value> {
 
 fn is_ready(api: SocketAddr) -> bool {
     get(api, "/readyz").status == 200
-}
-
-fn n_decisions(api: SocketAddr) -> usize {
-    let list = get_json(api, "/api/v1/decisions?target=cart&limit=200");
-    list.map_or(0, |list| list["items"].as_array().unwrap().len())
 }
 
 /// Sends an incident to a sampler; `first` numbers its traces.

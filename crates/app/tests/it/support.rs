@@ -11,6 +11,7 @@ pub(crate) mod json;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod requests;
+pub(crate) mod rules;
 pub(crate) mod sdk;
 pub(crate) mod server;
 pub(crate) mod sink;

@@ -18,6 +18,10 @@
 mod load;
 mod payload;
 mod server;
+#[path = "../common/spawner.rs"]
+mod spawner;
+#[path = "../common/trace_ids.rs"]
+mod trace_ids;
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use spanwise_model::{SpanId, SpanKind, SpanRecord, StatusCode, Timestamp, TraceId, Value};
-use spanwise_otlp::{Limits, RequestBuilder, decode};
+use spanwise_otlp::RequestBuilder;
+
+use super::trace_ids::places_of_ids;
 
 /// Requests that are encoded.
 const N_REQUESTS: u64 = 64;
@@ -58,17 +60,6 @@ pub(crate) fn is_anomalous(id: TraceId) -> bool {
 
 fn is_anomalous_number(n: u32) -> bool {
     n % ANOMALY_EVERY == 7
-}
-
-fn places_of_ids(request: &Bytes) -> Vec<u32> {
-    let Ok(decoded) = decode(request.clone(), &Limits::default()) else { return Vec::new() };
-    let batch = decoded.batch;
-    let place = |head: &spanwise_model::SpanHead| {
-        let raw = head.raw.of(&batch.bytes);
-        let at = raw.windows(16).position(|bytes| bytes == head.trace_id.0);
-        at.map(|at| head.raw.start + at as u32)
-    };
-    batch.spans.iter().filter_map(place).collect()
 }
 
 fn mix(n: u64) -> u64 {

@@ -13,12 +13,13 @@ use parking_lot::Mutex;
 use spanwise_model::{Batch, TraceId};
 use spanwise_otlp::admission::{Admission, Charge};
 use spanwise_otlp::receiver::{self, Ingest, Intake, Overloaded, ReceiverEvent, RequestMeta, grpc};
-use spanwise_otlp::transport::{ShutdownHandle, Spawn, shutdown_channel};
+use spanwise_otlp::transport::{ShutdownHandle, shutdown_channel};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::Error;
 use super::payload::{is_anomalous, request_of};
+use super::spawner::Tokio;
 
 /// The core of the server and its neighbours.
 const CORE: &str = "0";
@@ -175,19 +176,6 @@ impl Ingest for Ids {
     }
 
     fn record(&self, _: ReceiverEvent) {}
-}
-
-/// The tokio runtime as the application.
-struct Tokio;
-
-impl Spawn for Tokio {
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        tokio::spawn(task);
-    }
-
-    fn offload(&self, job: Box<dyn FnOnce() + Send>) {
-        tokio::task::spawn_blocking(job);
-    }
 }
 
 impl Sink {

@@ -7,7 +7,8 @@ use spanwise_otlp::{Limits, decode};
 use spanwise_source::{open_requests, open_rows};
 
 fn file(name: &str) -> Option<PathBuf> {
-    let Some(dir) = std::env::var_os("SPANWISE_DATA") else {
+    let dir = std::env::var_os("SPANWISE_DATA").filter(|dir| !dir.is_empty());
+    let Some(dir) = dir else {
         println!("skipped: SPANWISE_DATA is not set, so {name} is not at hand");
         return None;
     };
