@@ -3,8 +3,8 @@
 //! Keeps are remembered exactly, the least recently used forgotten first. Drops are many: the latest
 //! stand in an exact table, and when their time there is over (or it is full) they go to two cuckoo
 //! filters of 16-bit fingerprints that take turns, 2 MiB for a million ids. A filter may say
-//! "dropped" of an id it never saw, once in about four thousand look-ups with both filters full; so
-//! what only a filter says is called [`Known::Likely`], and who must not lose a trace doubts it.
+//! "dropped" of an id it never saw, once in about four thousand look-ups with both filters full; what
+//! only a filter says is called [`Known::Likely`].
 //!
 //! A verdict changes from drop to keep only. Nothing here looks at spans, holds bytes or reads a
 //! clock.
@@ -131,6 +131,11 @@ impl Decided {
         }
     }
 
+    /// So many more spans have followed a drop.
+    pub fn drop_more(&mut self, id: TraceId, n_spans: u32) {
+        self.drops.add_spans(id, n_spans);
+    }
+
     /// What is known of a trace. Being asked for keeps a keep from being forgotten.
     pub fn find(&mut self, id: TraceId) -> Option<Known> {
         if let Some(note) = self.keeps.get(id) {
@@ -143,7 +148,7 @@ impl Decided {
         (current.contains(id) || before.contains(id)).then_some(Known::Likely)
     }
 
-    /// From how many spans a trace was dropped; `None` if that is not known any more.
+    /// How many spans of a trace were dropped; `None` if that is not known any more.
     pub fn n_dropped_spans(&self, id: TraceId) -> Option<u32> {
         self.drops.n_spans(id).filter(|&n| n > 0)
     }

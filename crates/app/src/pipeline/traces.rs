@@ -226,13 +226,10 @@ impl Stage {
         }
         match self.decided.find(trace.trace_id) {
             Some(Known::Kept(note)) => self.follow_keep(trace, note, now),
-            Some(Known::Dropped) => self.follow_drop(trace, is_anomalous, now),
-            // The filter errs once in four thousand traces: that may cost an ordinary trace, but no
-            // anomaly that comes with its root and so may be a whole trace.
-            Some(Known::Likely) if !(trace.has_root && is_anomalous) => {
-                self.follow_drop(trace, is_anomalous, now);
-            }
-            Some(Known::Likely) | None => return self.judge(trace, scores, sites, now),
+            // What is known of older drops errs once in four thousand traces: such a trace is lost. Were a
+            // root judged anew for that, every late one would be: without its children it is anomalous.
+            Some(Known::Dropped | Known::Likely) => self.follow_drop(trace, is_anomalous, now),
+            None => return self.judge(trace, scores, sites, now),
         }
         None
     }

@@ -44,6 +44,14 @@ impl Drops {
         self.ids.find(self.hasher.hash_one(id), |(other, _)| *other == id).map(|(_, n)| *n)
     }
 
+    /// So many more spans of a trace that is here. Where their number is not known it stays so.
+    pub(super) fn add_spans(&mut self, id: TraceId, n_spans: u32) {
+        let found = self.ids.find_mut(self.hasher.hash_one(id), |(other, _)| *other == id);
+        if let Some((_, known)) = found.filter(|(_, known)| *known > 0) {
+            *known = known.saturating_add(n_spans);
+        }
+    }
+
     /// Adds an id; the oldest one if it had to make room.
     pub(super) fn put(&mut self, id: TraceId, n_spans: u32, now: Timestamp) -> Option<TraceId> {
         if self.contains(id) {

@@ -63,10 +63,16 @@ impl Stage {
     }
 
     pub(super) fn follow_drop(&mut self, trace: &ClosedTrace, is_anomalous: bool, now: Timestamp) {
-        self.counters.late.n_followed_drop += trace.spans.len() as u64;
-        if !is_anomalous {
-            return;
+        let n_spans = trace.spans.len();
+        self.counters.late.n_followed_drop += n_spans as u64;
+        if !(is_anomalous && self.promote(trace, now)) {
+            self.decided.drop_more(trace.trace_id, u32::try_from(n_spans).unwrap_or(u32::MAX));
         }
+    }
+
+    /// Keeps a dropped trace of which late spans are anomalous, if all of it is still held; whether that
+    /// went well.
+    fn promote(&mut self, trace: &ClosedTrace, now: Timestamp) -> bool {
         let mut spans = self.recent.spans_of(trace.trace_id);
         let mut known: FxHashSet<SpanId> = FxHashSet::default();
         spans.retain(|(batch, idx)| known.insert(batch.spans[*idx as usize].span_id));
@@ -76,14 +82,14 @@ impl Stage {
         // All of it or nothing.
         if n_dropped.is_none_or(|n_dropped| n_earlier < n_dropped as usize) {
             self.counters.late.n_promotions_too_late += 1;
-            return;
+            return false;
         }
         for late in trace.spans.iter().filter(|late| !known.contains(&late.head().span_id)) {
             spans.push((Arc::clone(&late.batch), late.span_idx));
         }
         if !self.pay(&spans, self.tenant(trace, now), now) {
             self.counters.late.n_promotions_over_budget += 1;
-            return;
+            return false;
         }
         self.counters.late.n_promoted += 1;
         self.counters.late.n_followed_drop -= trace.spans.len() as u64;
@@ -91,6 +97,7 @@ impl Stage {
         let mut why = Why::late(Note::default());
         why.decision = (self.config.traces.mode == TraceMode::Tag).then_some(Decision::Keep);
         self.keep(KeptTrace::new(trace.trace_id, spans, why, now));
+        true
     }
 
     /// Pays for spans as for a trace; whether that was allowed.
