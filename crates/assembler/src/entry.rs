@@ -15,8 +15,6 @@ pub(crate) const BLOCK: usize = 7;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) trace_id: TraceId,
-    /// Number of the trace in order of first arrival.
-    pub(crate) sequence: u64,
     pub(crate) first_seen: Timestamp,
     pub(crate) last_seen: Timestamp,
     /// When the first root arrived, or the trace was hurried; `None` before.

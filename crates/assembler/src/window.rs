@@ -35,7 +35,7 @@ pub struct Assembler {
     by_root: Queue,
     /// Entry of the span pushed last: spans of a trace often follow each other.
     last: u32,
-    n_sequence: u64,
+    n_opened: u64,
     now: Timestamp,
     /// No trace is due before this time; may be early, never late.
     due_from: Timestamp,
@@ -45,11 +45,12 @@ pub struct Assembler {
     stats: Stats,
 }
 
-/// A trace to be closed. Ordered by deadline, then by first arrival.
+/// A trace to be closed. Ordered by deadline, then by id: the order of the spans in a request, whose
+/// roots all come at once, decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     deadline: Timestamp,
-    sequence: u64,
+    trace_id: TraceId,
     slot: u32,
 }
 
@@ -73,7 +74,7 @@ impl Assembler {
             by_idle: Queue::new(Lane::Due),
             by_root: Queue::new(Lane::Due),
             last: NO_SLOT,
-            n_sequence: 0,
+            n_opened: 0,
             now: Timestamp(0),
             due_from: Timestamp(u64::MAX),
             due: Vec::new(),
@@ -105,7 +106,7 @@ impl Assembler {
         };
         self.tick(now, out);
         let n_before = self.n_charged();
-        let n_opened_before = self.n_sequence;
+        let n_opened_before = self.n_opened;
         let slot = self.find_or_open(head.trace_id);
         let batch_slot = self.batches.retain(batch);
         self.append(slot, OpenSpan::new(batch_slot, span_idx, kept_early));
@@ -115,7 +116,7 @@ impl Assembler {
         if self.entries.get(slot).n_spans >= self.config.n_spans_per_trace {
             self.close_part(slot, out);
         }
-        let is_first = self.n_sequence > n_opened_before;
+        let is_first = self.n_opened > n_opened_before;
         if has_grown {
             self.batches.lighten(self.full_bytes_max());
             self.make_room(out);
@@ -233,14 +234,13 @@ impl Assembler {
     fn open(&mut self, trace_id: TraceId, hash: u64) -> u32 {
         let slot = self.entries.insert(Entry {
             trace_id,
-            sequence: self.n_sequence,
             first_seen: self.now,
             last_seen: self.now,
             first_block: NO_SLOT,
             last_block: NO_SLOT,
             ..Entry::default()
         });
-        self.n_sequence += 1;
+        self.n_opened += 1;
         let (hasher, entries) = (&self.hasher, &self.entries);
         self.by_id.insert_unique(hash, slot, |&slot| hasher.hash_one(entries.get(slot).trace_id));
         self.by_age.push_back(&mut self.entries, slot);
@@ -320,8 +320,8 @@ impl Assembler {
                 if deadline > self.now {
                     break;
                 }
-                let sequence = self.entries.get(slot).sequence;
-                self.due.push(Due { deadline, sequence, slot });
+                let trace_id = self.entries.get(slot).trace_id;
+                self.due.push(Due { deadline, trace_id, slot });
                 self.unlink(slot);
             }
         }

@@ -6,6 +6,7 @@
 
 mod build;
 mod config;
+mod light;
 mod merge;
 mod snapshot;
 mod walk;
@@ -13,6 +14,7 @@ mod walk;
 use crate::error::Error;
 use crate::features::{Features, check_record};
 use crate::score::{SIZE_LIMIT, ScoreKind};
+use light::{LightRecord, LightSplit};
 
 pub use config::{Construction, ForestConfig, Limits};
 
@@ -52,6 +54,8 @@ pub struct Forest {
     /// All four lie as `walk::Layout::place` says: splits with 2^h - 1 nodes a tree, the others with
     /// 2^(h+1) - 1. A node's mass is the sum of its children's.
     splits: Vec<Split>,
+    /// The same splits, lighter.
+    light: Vec<LightSplit>,
     latest: Vec<u32>,
     reference: Vec<u32>,
     /// What the formula adds up from the root to each node; see `walk::tabulate`.
@@ -82,6 +86,7 @@ impl Forest {
             n_reference: 0,
             skeleton_id: 0,
             splits: Vec::new(),
+            light: Vec::new(),
             latest: Vec::new(),
             reference: Vec::new(),
             table: Vec::new(),
@@ -100,6 +105,7 @@ impl Forest {
                 self.splits[layout.place(n_splits, tree, node)] = *split;
             }
         }
+        self.light = self.splits.iter().map(LightSplit::of).collect();
         self.latest = vec![0; layout.n_trees * n_nodes];
         self.reference = self.latest.clone();
         self.table = vec![0; layout.n_trees * n_nodes];
@@ -154,11 +160,15 @@ impl Forest {
         }
         let is_known = self.n_reference > 0;
         let (layout, latest, table) = (self.config.layout(), &mut self.latest, &self.table);
-        walk::learn(layout, &self.splits, latest, x, |tree, place| {
+        let leaf = |tree: usize, place: usize| {
             if is_known {
                 out[tree] = table[place] as f64;
             }
-        });
+        };
+        match LightRecord::of(x) {
+            Some(x) => light::learn(layout, &self.light, latest, &x, leaf),
+            None => walk::learn(layout, &self.splits, latest, x, leaf),
+        }
         self.count();
         Ok(is_known)
     }

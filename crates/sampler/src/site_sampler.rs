@@ -29,6 +29,10 @@ const SITE_CAP_SHARE: f64 = 0.995;
 /// the self time at the close says what.
 const EARLY_SHARE: f64 = 0.25;
 
+/// A window that a single trace fills this far flips at once, whatever the order: no count of a bin
+/// may overflow.
+const N_LIVE_SURE: u32 = 1 << 15;
+
 /// Models, tails and budget of one sampler.
 #[derive(Clone, Debug)]
 pub(crate) struct SiteSampler {
@@ -50,6 +54,8 @@ pub(crate) struct SiteSampler {
     closed: Vec<CloseScores>,
     learned: Vec<Learned>,
     taught: Vec<(u16, u16)>,
+    /// Sites whose window the trace at hand has filled.
+    full: Vec<CallSiteId>,
 }
 
 /// What a closed span will teach once the whole trace is scored.
@@ -82,6 +88,7 @@ impl SiteSampler {
             closed: Vec::new(),
             learned: Vec::new(),
             taught: Vec::new(),
+            full: Vec::new(),
         })
     }
 
@@ -179,6 +186,7 @@ impl SiteSampler {
                 self.learn_self_time(span.head().site, self.learned[idx].bin, now);
             }
         }
+        self.flip_full(now);
     }
 
     /// A service shows its version: after a deployment its call sites learn anew.
@@ -303,13 +311,36 @@ impl SiteSampler {
         self.teach_pools(id, flipped, now, |pools| &mut pools.dur);
     }
 
+    /// Counts a span. Its site's window, if full, flips once the whole trace is counted: what is learned
+    /// of a trace does not depend on the order of its spans.
     fn learn_self_time(&mut self, id: CallSiteId, bin: usize, now: Timestamp) {
-        let policy = self.policy(true);
         let Some(site) = self.sites[id.idx()].as_mut() else { return };
         site.crowd.count(!site.own.is_cold() && bin > site.own.trusted.p99.into(), now);
-        if site.own.learn(bin, now) {
-            self.flip_self_time(id, policy, now);
+        if !site.own.learn(bin, now) {
+            return;
         }
+        if site.own.n_live < N_LIVE_SURE {
+            self.full.push(id);
+        } else {
+            self.flip_self_time(id, self.policy(true), now);
+        }
+    }
+
+    /// Flips the windows that a trace has filled, in order of their call sites.
+    fn flip_full(&mut self, now: Timestamp) {
+        if self.full.is_empty() {
+            return;
+        }
+        let mut full = std::mem::take(&mut self.full);
+        full.sort_unstable();
+        full.dedup();
+        for id in full.drain(..) {
+            let is_full = |site: &Site| site.own.is_full(now);
+            if self.site(id).is_some_and(is_full) {
+                self.flip_self_time(id, self.policy(true), now);
+            }
+        }
+        self.full = full;
     }
 
     fn flip_self_time(&mut self, id: CallSiteId, policy: Policy, now: Timestamp) {

@@ -60,7 +60,7 @@ fn a_trace_that_never_rests_closes_at_its_greatest_age() {
 }
 
 #[test]
-fn traces_due_together_close_by_deadline_then_by_arrival() {
+fn traces_due_together_close_by_deadline_then_by_id() {
     let arrivals = [
         (0, 3, false),
         (0, 2, false),
@@ -71,7 +71,7 @@ fn traces_due_together_close_by_deadline_then_by_arrival() {
         (2 * S, 3, false),
     ];
     let got: Vec<u64> = run(Config::default(), &arrivals, 100 * S).iter().map(|t| t.0).collect();
-    assert_eq!(got, [9, 8, 1, 3, 2]);
+    assert_eq!(got, [8, 9, 1, 2, 3]);
 }
 
 #[test]
@@ -144,7 +144,7 @@ impl Reference {
             let list = if self.deadline(&open).0 <= now { &mut due } else { &mut self.open };
             list.push(open);
         }
-        due.sort_by_key(|open| self.deadline(open).0);
+        due.sort_by_key(|open| (self.deadline(open).0, open.trace));
         for open in due {
             if open.n_spans > 0 {
                 let reason = self.deadline(&open).1;

@@ -16,7 +16,7 @@ use crate::features::Features;
 
 /// Trees that step together: far more than the loads a core keeps in flight, few enough for the
 /// stack.
-const N_LANES: usize = 32;
+pub(super) const N_LANES: usize = 32;
 
 /// Number and height of trees, and where their nodes lie.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ impl Layout {
     }
 
     /// Where each group starts in an array with `per_tree` nodes a tree, and how many trees it has.
-    fn groups(self, per_tree: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn groups(self, per_tree: usize) -> impl Iterator<Item = (usize, usize)> {
         let firsts = (0..self.n_trees).step_by(N_LANES);
         firsts.map(move |first| (first * per_tree, N_LANES.min(self.n_trees - first)))
     }

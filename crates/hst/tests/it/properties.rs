@@ -203,3 +203,30 @@ fn one_walk_gives_the_masses_and_learns_like_two() {
         }
     }
 }
+
+/// Guarantees: records of floats, which are walked through lighter splits, end where others do, also
+/// just below, at and just above a threshold.
+#[test]
+fn records_that_fit_into_floats_end_in_the_same_leaves() {
+    for seed in 0..5 {
+        for config in configs(seed) {
+            let mut two = Forest::new(config, &[Limits::default(); 3]).unwrap();
+            two.learn(&[0.5; 3]).unwrap();
+            let mut one = two.clone();
+            let thresholds = (0..7).flat_map(|tree| two.splits(tree)).map(|split| split.threshold);
+            let near = |t: f64| [(t as f32).next_down(), t as f32, (t as f32).next_up()];
+            let near: Vec<f32> = thresholds.flat_map(near).collect();
+            let mut rng = Mt19937::new(seed + 1);
+            let mut pick = || f64::from(near[(rng.random() * near.len() as f64) as usize]);
+            let (mut expected, mut found) = (vec![0.0; 7], vec![0.0; 7]);
+            for _ in 0..170 {
+                let x = [pick(), pick(), pick()];
+                let is_known = two.masses(&x, &mut expected).unwrap();
+                two.learn(&x).unwrap();
+                assert_eq!(one.masses_then_learn(&x, &mut found).unwrap(), is_known);
+                assert_eq!(found, expected);
+            }
+            assert_eq!(one, two);
+        }
+    }
+}

@@ -185,7 +185,7 @@ impl SampleHst {
         let mut rarest: [Option<&Found>; N_BUCKETS] = [None; N_BUCKETS];
         for found in words.bag() {
             let rarest = &mut rarest[(found.word.hash >> 32) as usize % N_BUCKETS];
-            if rarest.is_none_or(|rarest| found.frequency < rarest.frequency) {
+            if rarest.is_none_or(|rarest| found.is_rarer(rarest)) {
                 *rarest = Some(found);
             }
         }
@@ -194,7 +194,7 @@ impl SampleHst {
             *feature = f64::from(bits).clamp(0.0, BITS);
         }
         let all = rarest.into_iter().flatten();
-        let rarest = all.min_by(|a, b| a.frequency.total_cmp(&b.frequency));
+        let rarest = all.reduce(|a, b| if b.is_rarer(a) { b } else { a });
         rarest.map_or(CallSiteId::UNSET, |rarest| rarest.word.site)
     }
 
@@ -208,9 +208,11 @@ impl SampleHst {
         if !is_known {
             return None;
         }
-        self.masses.sort_unstable_by(f64::total_cmp);
+        // Masses are not negative: their bits stand in the same order and compare faster.
+        let mut sorted: [u64; N_TREES] = std::array::from_fn(|tree| self.masses[tree].to_bits());
+        sorted.sort_unstable();
         // The reference's size drops out: a window twice as long has twice the mass.
-        let at = |percent: usize| self.masses[percent * (N_TREES - 1) / 100];
+        let at = |percent: usize| f64::from_bits(sorted[percent * (N_TREES - 1) / 100]);
         Some([10, 30, 50, 70, 90].map(|percent| {
             let mass = at(percent) * f64::from(WINDOWS.1) / n;
             log2((1.0 + mass) as f32)

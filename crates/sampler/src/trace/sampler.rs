@@ -417,10 +417,10 @@ fn case(subject: &Subject<'_>, now: Timestamp) -> Case {
     }
 }
 
-/// Settles ties: uniform in [0, 1), a function of a span's id, never of the trace's: its randomness
-/// belongs to chance.
+/// Settles ties: uniform in [0, 1), a function of the least span id, so that the order of spans does not
+/// matter; never of the trace's id: its randomness belongs to chance.
 fn lot(trace: &ClosedTrace) -> f32 {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let id = trace.spans.first().map_or(0, |span| u64::from_be_bytes(span.head().span_id.0));
-    (id.wrapping_mul(SPREAD) >> 40) as f32 / 16_777_216.0
+    let ids = trace.spans.iter().map(|span| u64::from_be_bytes(span.head().span_id.0));
+    (ids.min().unwrap_or(0).wrapping_mul(SPREAD) >> 40) as f32 / 16_777_216.0
 }

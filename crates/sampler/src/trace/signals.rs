@@ -1,5 +1,7 @@
 //! What a trace says in each lane: how slow, how unusually built, how unusually failed.
 
+use std::cmp::Reverse;
+
 use spanwise_model::{CallSiteId, ClosedTrace, StatusCode, Timestamp};
 
 use super::verdict::Claim;
@@ -17,9 +19,8 @@ pub(super) fn latency(trace: &ClosedTrace, scores: &[CloseScores]) -> Option<Cla
     let mut best = Claim::NONE;
     for (span, scores) in trace.spans.iter().zip(scores) {
         let bits = scores.cause.max(scores.site_self - ALONE_BITS);
-        if bits > best.bits && !scores.unknown {
-            let site = span.head().site;
-            best = Claim { bits, source: u64::from(site.0), site };
+        if bits >= best.bits && !scores.unknown {
+            best = best.or(bits, span.head().site);
         }
     }
     (best.bits > f32::NEG_INFINITY).then_some(best)
@@ -71,7 +72,7 @@ impl Structure {
         for found in words.bag() {
             match WordKind::of(found.word.hash) {
                 Some(WordKind::Callees | WordKind::Repeats)
-                    if rarest.is_none_or(|rarest| found.frequency < rarest.frequency) =>
+                    if rarest.is_none_or(|rarest| found.is_rarer(rarest)) =>
                 {
                     rarest = Some(found);
                 }
@@ -98,10 +99,7 @@ pub(super) fn error(trace: &ClosedTrace, words: &Words) -> Option<Claim> {
             continue;
         }
         last = head.site;
-        let bits = words.error_bits(head.site);
-        if bits > best.bits {
-            best = Claim { bits, source: u64::from(head.site.0), site: head.site };
-        }
+        best = best.or(words.error_bits(head.site), head.site);
     }
     (best.bits > f32::NEG_INFINITY).then_some(best)
 }
@@ -112,7 +110,7 @@ pub(super) fn duration(trace: &ClosedTrace) -> Option<Claim> {
         let head = span.head();
         Some((head.duration_ns()?, head.site))
     });
-    let (ns, site) = durations.max_by_key(|&(ns, _)| ns)?;
+    let (ns, site) = durations.max_by_key(|&(ns, site)| (ns, Reverse(site)))?;
     let bits = log2(ns.max(1) as f32);
     Some(Claim { bits, source: u64::from(site.0), site })
 }

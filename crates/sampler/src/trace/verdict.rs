@@ -89,4 +89,14 @@ impl Claim {
     /// No claim to anything.
     pub(super) const NONE: Self =
         Self { bits: f32::NEG_INFINITY, source: 0, site: CallSiteId::UNSET };
+
+    /// The greater of this claim and that of a span, whose source is its call site; of equal ones that of
+    /// the call site with the least number: the order of spans does not matter.
+    #[inline]
+    pub(super) fn or(self, bits: f32, site: CallSiteId) -> Self {
+        if bits > self.bits || (bits >= self.bits && site.0 < self.site.0) {
+            return Self { bits, source: u64::from(site.0), site };
+        }
+        self
+    }
 }

@@ -159,6 +159,16 @@ impl Word {
     }
 }
 
+impl Found {
+    /// Whether it was seen less often, and so has more bits. Of equally rare words the one with the
+    /// least hash: whatever the order of spans, the same one.
+    #[inline]
+    pub(super) fn is_rarer(&self, other: &Self) -> bool {
+        self.frequency < other.frequency
+            || (self.frequency <= other.frequency && self.word.hash < other.word.hash)
+    }
+}
+
 impl Site {
     const UNSEEN: Self = Self { key: 0, frequency: 0.0, stamp: 0, leaf: NONE, news: 0 };
 }
@@ -355,7 +365,8 @@ impl Words {
             if let Some(callees) = self.callees.get_mut(span.parent as usize) {
                 *callees = callees.wrapping_add(scattered(key));
             }
-            if root == 0 && head.is_root() {
+            // Several roots are one as well as the other.
+            if head.is_root() && (root == 0 || key < root) {
                 root = key;
             }
         }
@@ -382,8 +393,9 @@ impl Words {
     fn take_apart(&mut self, trace: &ClosedTrace, graph: u64) {
         self.read_pairs(&trace.spans);
         let shape = self.read_calls(&trace.spans, trace.has_root);
-        if let Some(root) = trace.spans.iter().find(|span| span.head().is_root()) {
-            self.add(WordKind::Shape, root.head().site, shape);
+        let roots = trace.spans.iter().map(ClosedSpan::head).filter(|head| head.is_root());
+        if let Some(root) = roots.map(|head| head.site).min_by_key(|&site| self.key(site)) {
+            self.add(WordKind::Shape, root, shape);
         }
         if self.remembered.len() + self.bag.len() > N_GRAPH_WORDS_MAX {
             self.forget_graphs();

@@ -2,6 +2,7 @@
 
 mod bound;
 mod counts;
+mod order;
 mod regimes;
 mod stored;
 

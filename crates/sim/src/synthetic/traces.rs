@@ -86,6 +86,15 @@ impl TraceStream {
     }
 
     fn trace(&mut self) -> Vec<Span> {
+        let (drafts, anomaly) = self.drafts();
+        self.now_ns += self.draw.exponential(GAP_NS);
+        let spans = self.place(&drafts, anomaly);
+        self.next += 1;
+        spans
+    }
+
+    /// A request and what was made of it.
+    fn drafts(&mut self) -> (Vec<Draft>, Option<Anomaly>) {
         let entry = if self.draw.happens(INNER_ENTRY) {
             self.draw.below(N_ENTRIES, N_OPERATIONS / 2)
         } else {
@@ -94,10 +103,7 @@ impl TraceStream {
         let mut drafts = Vec::new();
         self.call(entry, 0, 0, &mut drafts);
         let anomaly = self.spoil(&mut drafts);
-        self.now_ns += self.draw.exponential(GAP_NS);
-        let spans = self.place(&drafts, anomaly);
-        self.next += 1;
-        spans
+        (drafts, anomaly)
     }
 
     /// Appends a call and what it calls; the depth is bounded.
@@ -218,3 +224,6 @@ impl Iterator for TraceStream {
         self.spans.next()
     }
 }
+
+#[cfg(test)]
+mod ceiling;
