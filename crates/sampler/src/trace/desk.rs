@@ -94,7 +94,6 @@ pub(super) struct Desk {
     /// Share of the budget that chance has.
     pub(super) chance_weight: f64,
     owed: VecDeque<u32>,
-    owed_units: f64,
     nearly: BTreeSet<(u32, u32)>,
     waiting: Waiting,
     reserve: Reserve,
@@ -128,7 +127,6 @@ impl Desk {
             unit: bound.total.unit,
             chance_weight: 1.0,
             owed: VecDeque::new(),
-            owed_units: 0.0,
             nearly: BTreeSet::new(),
             waiting,
             reserve: Reserve::default(),
@@ -196,13 +194,14 @@ impl Desk {
     }
 
     /// Settles everyone who waits. Lanes spend their savings on the best; of the others chance draws
-    /// as it would have at once; what is left then goes to the best of those who lost, and since
-    /// nobody can say with what probability, they stand for nobody but themselves.
+    /// as it would have at once; what is left then, and not promised on another shard, goes to the best
+    /// of those who lost, and since nobody can say with what probability, they stand for nobody but
+    /// themselves.
     pub(super) fn drain(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
         self.pay_debts(now, settled);
         self.spend(now, settled, |desk, idx| desk.purses.lanes[idx].credit() >= 1.0);
         self.draw_all(now, settled);
-        self.spend(now, settled, |_, _| true);
+        self.spend(now, settled, |desk, _| desk.has_spare());
         self.spend_on_nearly(now, settled);
         while let Some((slot, _)) = self.reserve.oldest() {
             self.settle(slot, None, settled);
@@ -303,7 +302,7 @@ impl Desk {
         let chance = self.purses.chance;
         let given = chance.given;
         let target = (CHANCE_TARGET_SHARE * given).max(CHANCE_TARGET.min(given / 4.0)).max(1.0);
-        let g = (chance.credit() - self.owed_units) / target;
+        let g = (chance.credit() - self.purses.promised) / target;
         (nominal * g.clamp(CHANCE_G.0, CHANCE_G.1)).min(1.0)
     }
 
@@ -352,6 +351,7 @@ impl Desk {
 
     fn hold(&mut self, held: Held) -> Verdict {
         let claims = held.claims;
+        self.promise(self.expected(&held));
         let slot = self.reserve.put(held);
         for (lane, claim) in self.lanes.iter_mut().zip(claims) {
             if let Some(claim) = claim {
@@ -403,10 +403,10 @@ impl Desk {
             }
         }
         match held.draw {
-            Draw::Open => {}
+            Draw::Open => self.promise(-self.expected(&held)),
             Draw::Won => {
                 self.owed.retain(|&owed| owed != slot);
-                self.owed_units -= self.units(held.cost);
+                self.promise(-self.units(held.cost));
             }
             Draw::Lost => {
                 self.nearly.remove(&(held.rank, slot));
@@ -442,7 +442,7 @@ impl Desk {
 
     /// Chance has won a trace for which there is no budget yet.
     fn owe(&mut self, held: Held) {
-        self.owed_units += self.units(held.cost);
+        self.promise(self.units(held.cost));
         let slot = self.reserve.put(Held { draw: Draw::Won, claims: [None; N_LANES], ..held });
         self.owed.push_back(slot);
     }
@@ -457,8 +457,9 @@ impl Desk {
             if is_won(&held) && self.pay(Payer::Chance, held.cost, held.tenant, now) {
                 let keep = self.kept_by_chance(&held);
                 self.settle(slot, Some(keep), settled);
-            } else if let Some(held) = self.reserve.get_mut(slot) {
-                held.draw = Draw::Lost;
+            } else if let Some(waits) = self.reserve.get_mut(slot) {
+                waits.draw = Draw::Lost;
+                self.promise(-self.expected(&held));
             }
         }
     }
@@ -553,7 +554,7 @@ impl Desk {
     fn spend_on_nearly(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
         while let Some(&(_, slot)) = self.nearly.last() {
             let Some(held) = self.reserve.get(slot).copied() else { break };
-            if !self.pay(Payer::Chance, held.cost, held.tenant, now) {
+            if !self.has_spare() || !self.pay(Payer::Chance, held.cost, held.tenant, now) {
                 break;
             }
             let keep = Keep { threshold: 0, erase_threshold: true, ..self.kept_by_chance(&held) };
@@ -575,6 +576,25 @@ impl Desk {
             threshold: threshold::of_probability(held.probability),
             erase_threshold: false,
         }
+    }
+
+    /// Whether there is more left than what is promised.
+    fn has_spare(&self) -> bool {
+        /// A unit, less what sums are rounded by.
+        const ONE: f64 = 1.0 - 1e-6;
+        self.purses.credit() - self.purses.promised >= ONE
+    }
+
+    /// What a draw that is still open will cost on average.
+    fn expected(&self, held: &Held) -> f64 {
+        held.probability * self.units(held.cost)
+    }
+
+    /// Notes what chance will have to pay. Its probability follows what is left after that: else whoever
+    /// waits would find nothing left in the end, and who is kept would stand for too few.
+    fn promise(&mut self, units: f64) {
+        self.ledger.promise(units);
+        self.purses.promised += units;
     }
 
     fn units(&self, cost: Cost) -> f64 {

@@ -267,6 +267,11 @@ impl Ledger {
         Some(accounts.purses)
     }
 
+    /// Changes what chance has promised to those who wait.
+    pub(super) fn promise(&self, units: f64) {
+        self.lock().purses.promised += units;
+    }
+
     /// The account of all traces.
     pub fn balance(&self, now: Timestamp) -> Balance {
         let mut accounts = self.lock();

@@ -44,6 +44,9 @@ pub(super) struct Allotment {
 pub(super) struct Purses {
     pub(super) lanes: [Allotment; N_LANES],
     pub(super) chance: Allotment,
+    /// What chance will pay for who waits, of all shards: whole for those it has drawn, and for the others
+    /// in proportion to their probability. Not part of a snapshot, since who waits is not.
+    pub(super) promised: f64,
     pace: Pace,
 }
 
@@ -119,7 +122,7 @@ impl Purses {
 
     /// A new horizon: nothing given, nothing spent.
     pub(super) fn restart(&mut self) {
-        *self = Self { pace: self.pace, ..Self::default() };
+        *self = Self { pace: self.pace, promised: self.promised, ..Self::default() };
     }
 
     /// What the usual savings of all together come to.

@@ -36,34 +36,43 @@ fn weight(keep: &Keep) -> f64 {
 }
 
 /// Guarantees: kept traces, weighted by their adjusted counts, reproduce the true counts of each kind
-/// within 3 standard errors.
+/// within 3 standard errors, on one shard and on four that share a budget.
 #[test]
 fn adjusted_counts_reproduce_true_counts() {
     // Not of `SampleHST`: under a small budget it keeps nothing common, by design.
     for algorithm in [Algorithm::Hybrid, Algorithm::Uniform, Algorithm::LasCasas] {
-        let stream = stream(11);
-        let mut player = Player::new(vec![sampler(algorithm, 0.1)]);
-        for (_, made) in &stream {
-            player.judge(made, 0);
+        for n_shards in [1, 4] {
+            check_counts(algorithm, n_shards);
         }
-        player.drain(stream[N - 1].1.now);
-        let mut truth = [0.0; 3];
-        let mut estimate = [0.0; 3];
-        let mut variance = [0.0; 3];
-        for ((kind, _), end) in stream.iter().zip(&player.ends) {
-            truth[*kind] += 1.0;
-            if let Some(keep) = end.keep() {
-                let w = weight(keep);
-                estimate[*kind] += w;
-                // Horvitz and Thompson: (1 - p) / p^2.
-                variance[*kind] += (w - 1.0).max(0.0) * w;
-            }
+    }
+}
+
+fn check_counts(algorithm: Algorithm, n_shards: usize) {
+    let stream = stream(11);
+    let ledger = Ledger::new(Bound::whole(Budget::share(0.1))).unwrap();
+    let config = Config { algorithm, waiting: Waiting::default(), seed: 1 };
+    let shard = |_| TraceSampler::new(config, ledger.clone()).unwrap();
+    let mut player = Player::new((0..n_shards).map(shard).collect());
+    for (_, made) in &stream {
+        player.judge(made, 0);
+    }
+    player.drain(stream[N - 1].1.now);
+    let mut truth = [0.0; 3];
+    let mut estimate = [0.0; 3];
+    let mut variance = [0.0; 3];
+    for ((kind, _), end) in stream.iter().zip(&player.ends) {
+        truth[*kind] += 1.0;
+        if let Some(keep) = end.keep() {
+            let w = weight(keep);
+            estimate[*kind] += w;
+            // Horvitz and Thompson: (1 - p) / p^2.
+            variance[*kind] += (w - 1.0).max(0.0) * w;
         }
-        for kind in 0..3 {
-            let (error, sigma) = (estimate[kind] - truth[kind], f64::sqrt(variance[kind]));
-            let name = algorithm.as_str();
-            assert!(error.abs() <= 3.0 * sigma + 1.0, "{name} {kind}: {error} of {sigma}");
-        }
+    }
+    for kind in 0..3 {
+        let (error, sigma) = (estimate[kind] - truth[kind], f64::sqrt(variance[kind]));
+        let name = algorithm.as_str();
+        assert!(error.abs() <= 3.0 * sigma + 1.0, "{name} {n_shards} {kind}: {error} of {sigma}");
     }
 }
 
