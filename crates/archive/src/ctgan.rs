@@ -11,11 +11,15 @@
 //! - The condition vector is the call sites to fill. They are known when a trace is generated, so
 //!   that drawing rare ones more often in training needs no correction.
 //! - Errors are a choice, times are logarithms, weights are 8 bits wide.
-//! - By default times are normalised for each call site, units that a site never had are masked, and
-//!   generators start at the marginals of each site and are brought back to them at the end
-//!   ([`Support::PerSite`]): a few hundred bytes instead of epochs.
+//! - By default places of a call site are told apart ([`Support::PerPlace`]). Below a head that failed
+//!   it is another condition than below one that did not: through the embedding of the head's metadata
+//!   alone errors do not stay together along a path, and failed spans lie in more than twice as many
+//!   traces. Times are normalised about the parent's duration by what stands above and below a span:
+//!   else a request of one kind took as long as one of another, and all below it inherited that.
+//! - By default units that a site never had are masked, and generators start at the marginals of each
+//!   site and are brought back to them at the end: a few hundred bytes instead of epochs.
 //!
-//! [`Support::PerSite`]: crate::gan_options::Support::PerSite
+//! [`Support::PerPlace`]: crate::gan_options::Support::PerPlace
 
 mod fit;
 mod format;
@@ -24,6 +28,7 @@ mod graph;
 mod metadata;
 mod names;
 mod networks;
+mod scales;
 
 use bytes::Bytes;
 use spanwise_ctgan::Frozen;
@@ -47,6 +52,8 @@ pub(crate) struct Fitted {
     end_ns: u64,
     normalisers: Normalisers,
     options: GanOptions,
+    /// As of the networks.
+    below_failed: Vec<u32>,
     /// Units that spans of each site had, as roots and as tails.
     units: [Vec<Vec<u16>>; 2],
     generators: [Frozen; 3],

@@ -14,7 +14,7 @@ pub struct GanOptions {
     pub head: HeadMetadata,
     /// How times are represented. Default [`Times::Relative`].
     pub times: Times,
-    /// What networks must find out by themselves. Default [`Support::PerSite`].
+    /// What networks must find out by themselves. Default [`Support::PerPlace`].
     pub support: Support,
     /// Seed of training; that of generation is another. Default 0.
     pub seed: u64,
@@ -60,6 +60,24 @@ pub enum Support {
     PerSite = 0,
     /// All of it, as in the paper.
     Learned = 1,
+    /// As [`Support::PerSite`], but places of a call site are told apart. Below a head that failed, if
+    /// heads are given, it counts as another than below one that did not: errors spread along edges as
+    /// often as they did. Times are normalised by what stands above and below a span.
+    PerPlace = 2,
+}
+
+impl Support {
+    /// Whether marginals of each call site are given.
+    pub fn is_per_site(self) -> bool {
+        self != Self::Learned
+    }
+}
+
+impl GanOptions {
+    /// Whether what a site has is told apart by the status of its head.
+    pub fn tells_failed_heads(&self) -> bool {
+        self.support == Support::PerPlace && self.head == HeadMetadata::Given
+    }
 }
 
 impl Default for GanOptions {
@@ -70,7 +88,7 @@ impl Default for GanOptions {
             topology: TopologyCode::Convolution,
             head: HeadMetadata::Given,
             times: Times::Relative,
-            support: Support::PerSite,
+            support: Support::PerPlace,
             seed: 0,
         }
     }

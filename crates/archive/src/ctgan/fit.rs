@@ -8,8 +8,9 @@ use spanwise_ctgan::{Data, Gan, Names, Normaliser, Random, Rows, Sampling, Train
 use super::metadata::{Normalisers, Spans, log, seconds};
 use super::names::names;
 use super::networks::{Input, Network, Networks, Seen, intern};
+use super::scales::Scales;
 use super::{Error, Fitted};
-use crate::gan_options::{GanOptions, Support, Times};
+use crate::gan_options::{GanOptions, Times};
 use crate::structured::{Described, Domain, Model, describe};
 use crate::traces::Traces;
 
@@ -72,8 +73,9 @@ impl Session {
         if let Some(before) = before {
             before.keep_modes(&mut normalisers, &model);
         }
-        let networks =
-            Networks::new(&model, &normalisers, options).ok_or(Error::TooMany("columns"))?;
+        let below_failed = below_failed(&spans, &model, options);
+        let networks = Networks::new(&model, &normalisers, options, below_failed);
+        let networks = networks.ok_or(Error::TooMany("columns"))?;
         let mut builder = Builder::new(&spans, &model, &normalisers, &networks, options);
         builder.fill();
         let (tables, units) = builder.finish();
@@ -83,7 +85,7 @@ impl Session {
             let seed = options.seed.wrapping_mul(3).wrapping_add(at as u64);
             Gan::new(networks.architectures[at].clone(), &training, seed)
         });
-        if options.support == Support::PerSite {
+        if options.support.is_per_site() {
             for (network, gan) in NETWORKS.into_iter().zip(&mut gans) {
                 let inputs = Networks::inputs(network, options);
                 let sites = inputs.iter().position(|input| *input == Input::Sites);
@@ -132,7 +134,7 @@ impl Session {
         let freeze = |at: usize| {
             let data = self.tables[at].data();
             let mut frozen = self.gans[at].freeze(&data);
-            if self.options.support == Support::PerSite {
+            if self.options.support.is_per_site() {
                 let inputs = Networks::inputs(NETWORKS[at], &self.options);
                 let sites = inputs.iter().position(|input| *input == Input::Sites);
                 frozen.calibrate(&data, sites, self.options.seed);
@@ -145,6 +147,7 @@ impl Session {
             end_ns: self.end_ns,
             normalisers: self.normalisers.clone(),
             options: self.options.clone(),
+            below_failed: self.networks.below_failed.clone(),
             units: self.units.clone(),
             generators: [freeze(0), freeze(1), freeze(2)],
         }
@@ -203,8 +206,19 @@ impl Table {
     }
 }
 
+/// Sites that were seen below a head that failed, if those are told apart.
+fn below_failed(spans: &Spans, model: &Model, options: &GanOptions) -> Vec<u32> {
+    if !options.tells_failed_heads() {
+        return Vec::new();
+    }
+    let is_below =
+        |&span: &usize| spans.parent(model, span).is_some_and(|parent| spans.is_error[parent]);
+    let sites = (0..spans.codes.n_spans()).filter(is_below).map(|span| spans.codes.node[span]);
+    sites.collect::<BTreeSet<u32>>().into_iter().collect()
+}
+
 fn normalise(spans: &Spans, model: &Model, options: &GanOptions) -> Normalisers {
-    let scales = Normalisers::scales(spans, model, options.support);
+    let scales = Scales::fit(spans, model, options.support);
     let mut normalisers = Normalisers { scales, ..Normalisers::default() };
     let n = spans.codes.n_spans();
     let root = |trace: usize| spans.codes.offsets[trace] as usize;
@@ -279,7 +293,7 @@ impl<'a> Builder<'a> {
         let table = |network: Network| {
             let architecture = &networks.architectures[network as usize];
             let widths: Vec<usize> = architecture.fields.iter().map(|f| f.n_in()).collect();
-            let masked = network != Network::Start && options.support == Support::PerSite;
+            let masked = network != Network::Start && options.support.is_per_site();
             Table::new(architecture.row_width(), &widths, masked)
         };
         Self {
@@ -314,29 +328,30 @@ impl<'a> Builder<'a> {
         if self.options.times == Times::Relative {
             let s = seconds(self.spans.start[begin], self.spans.begin_ns);
             start = start_entries(self.normalisers, s, &mut self.random);
-            self.row(Network::Start, start.clone(), shape);
+            self.row(Network::Start, start.clone());
+            self.tables[Network::Start as usize].groups.push(shape);
             self.field(Network::Start, Input::Topology, vec![shape], || seen.whole.clone());
         }
         for (node, topology) in &seen.roots {
             let entries = self.part(Network::Root, &[begin + *node as usize], None);
             let site = self.spans.codes.node[begin + *node as usize];
-            self.row(Network::Root, entries, site);
+            self.row(Network::Root, entries);
             self.field(Network::Root, Input::Start, vec![trace as u32], || start.clone());
             let key = vec![shape, *node];
             self.field(Network::Root, Input::Topology, key, || topology.clone());
-            self.sites(Network::Root, &[site]);
+            self.sites(Network::Root, &[site], false);
         }
         for (at, (chain, topology)) in seen.chains.iter().enumerate() {
             let head = begin + chain.head as usize;
             let tails: Vec<usize> = chain.tails.iter().map(|&n| begin + n as usize).collect();
             let sites: Vec<u32> = tails.iter().map(|&span| self.spans.codes.node[span]).collect();
             let entries = self.part(Network::Chain, &tails, Some(head));
-            self.row(Network::Chain, entries, sites[0]);
+            self.row(Network::Chain, entries);
             self.field(Network::Chain, Input::Start, vec![trace as u32], || start.clone());
             self.head(head);
             let key = vec![shape, at as u32];
             self.field(Network::Chain, Input::Topology, key, || topology.clone());
-            self.sites(Network::Chain, &sites);
+            self.sites(Network::Chain, &sites, self.spans.is_error[head]);
         }
     }
 
@@ -365,10 +380,8 @@ impl<'a> Builder<'a> {
         entries
     }
 
-    fn row(&mut self, network: Network, entries: Vec<(u16, f32)>, group: u32) {
-        let table = &mut self.tables[network as usize];
-        table.rows.push(entries);
-        table.groups.push(group);
+    fn row(&mut self, network: Network, entries: Vec<(u16, f32)>) {
+        self.tables[network as usize].rows.push(entries);
     }
 
     /// Adds the value of a field to the last row, if the network has the field.
@@ -399,14 +412,18 @@ impl<'a> Builder<'a> {
         self.random.bits();
     }
 
-    fn sites(&mut self, network: Network, sites: &[u32]) {
-        let networks = self.networks;
-        self.field(network, Input::Sites, sites.to_vec(), || networks.sites(sites));
+    /// The sites of the last row, its group and its mask.
+    fn sites(&mut self, network: Network, sites: &[u32], has_failed: bool) {
+        let entries = self.networks.sites(sites, has_failed);
+        let group = entries[0].0;
+        let key = sites.iter().copied().chain([u32::from(group)]).collect();
+        self.field(network, Input::Sites, key, || entries);
         let inputs = Networks::inputs(network, self.options);
         let at = inputs.iter().position(|input| *input == Input::Sites).unwrap_or(0);
         let table = &mut self.tables[network as usize];
         let of = table.fields[at].1.last().copied().unwrap_or(0);
         table.of_mask.push(of);
+        table.groups.push(group.into());
     }
 
     fn finish(mut self) -> ([Table; 3], [Vec<Vec<u16>>; 2]) {
@@ -423,7 +440,9 @@ impl<'a> Builder<'a> {
             tuples.sort_unstable_by_key(|tuple| tuple.1);
             let which = network as usize - 1;
             let Some(masks) = &mut self.tables[known].masks else { continue };
-            for (sites, _) in tuples {
+            for (mut sites, _) in tuples {
+                // The last number is the group.
+                sites.pop();
                 masks.push(mask(&units[which], layouts[which].width(), &sites));
             }
         }

@@ -10,8 +10,9 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use spanwise_ctgan::{Frozen, Normaliser, Precision};
 
-use super::metadata::{Line, Normalisers, Scale};
+use super::metadata::Normalisers;
 use super::networks::Networks;
+use super::scales::{Kinds, Line, Scale, Scales};
 use super::{Error, Fitted};
 use crate::gan_options::{GanOptions, HeadMetadata, Support, Times, TopologyCode};
 use crate::structured::{Domain, Model};
@@ -42,20 +43,18 @@ pub(crate) fn write(fitted: &Fitted) -> Vec<u8> {
             put_modes(&mut out, normaliser);
         }
     }
-    for scale in &normalisers.scales {
+    for scale in &normalisers.scales.lines {
         for line in [scale.gap, scale.duration] {
             for number in [line.mean, line.slope, line.deviation] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
         }
     }
+    if options.tells_failed_heads() {
+        put_ascending(&mut out, &fitted.below_failed);
+    }
     for units in fitted.units.iter().flatten() {
-        varint::put(&mut out, units.len() as u64);
-        let mut next = 0;
-        for &unit in units {
-            varint::put(&mut out, u64::from(unit - next));
-            next = unit + 1;
-        }
+        put_ascending(&mut out, &units.iter().map(|&unit| u32::from(unit)).collect::<Vec<_>>());
     }
     for generator in &fitted.generators {
         let bytes = generator.encode(Precision::Byte);
@@ -66,6 +65,15 @@ pub(crate) fn write(fitted: &Fitted) -> Vec<u8> {
     // Writing to memory does not fail.
     let written = gzip.write_all(&out).and_then(|()| gzip.finish());
     written.unwrap_or_default()
+}
+
+fn put_ascending(out: &mut Vec<u8>, numbers: &[u32]) {
+    varint::put(out, numbers.len() as u64);
+    let mut next = 0;
+    for &number in numbers {
+        varint::put(out, u64::from(number - next));
+        next = number + 1;
+    }
 }
 
 fn put_modes(out: &mut Vec<u8>, normaliser: &Normaliser) {
@@ -111,16 +119,25 @@ pub(crate) fn read(
             _ => Normaliser::default(),
         });
     }
-    for _ in &model.sites {
-        normalisers.scales.push(Scale { gap: line(reader)?, duration: line(reader)? });
+    let kinds = Kinds::of(&model, options.support);
+    let mut lines = Vec::new();
+    for _ in 0..kinds.n {
+        lines.push(Scale { gap: line(reader)?, duration: line(reader)? });
     }
-    let networks =
-        Networks::new(&model, &normalisers, &options).ok_or(Error::TooMany("columns"))?;
+    normalisers.scales = Scales::new(kinds, |kind| lines[kind]);
+    let below_failed = if options.tells_failed_heads() {
+        ascending(reader, model.sites.len())?
+    } else {
+        Vec::new()
+    };
+    let networks = Networks::new(&model, &normalisers, &options, below_failed.clone());
+    let networks = networks.ok_or(Error::TooMany("columns"))?;
     let widths = [networks.root.width(), networks.tail.width()];
     let mut units = [Vec::new(), Vec::new()];
     for (units, width) in units.iter_mut().zip(widths) {
         for _ in &model.sites {
-            units.push(self::units(reader, width)?);
+            let of_site = ascending(reader, width)?;
+            units.push(of_site.into_iter().map(|unit| unit as u16).collect());
         }
     }
     let mut generator = |at: usize| -> Result<Frozen, Error> {
@@ -134,7 +151,8 @@ pub(crate) fn read(
     if !reader.is_empty() {
         return Err(Error::Impossible("end of the networks"));
     }
-    let fitted = Fitted { model, begin_ns, end_ns, normalisers, options, units, generators };
+    let fitted =
+        Fitted { model, begin_ns, end_ns, normalisers, options, below_failed, units, generators };
     Ok((fitted, networks))
 }
 
@@ -147,7 +165,7 @@ fn options(reader: &mut &[u8]) -> Result<GanOptions, Error> {
     let topology = [TopologyCode::Convolution, TopologyCode::OneHot].get(usize::from(topology));
     let head = [HeadMetadata::Given, HeadMetadata::Withheld].get(usize::from(head));
     let times = [Times::Relative, Times::Absolute].get(usize::from(times));
-    let support = [Support::PerSite, Support::Learned].get(usize::from(support));
+    let support = [Support::PerSite, Support::Learned, Support::PerPlace].get(usize::from(support));
     let all = topology.zip(head).zip(times).zip(support);
     let (((topology, head), times), support) = all.ok_or(wrong)?;
     let known = GanOptions::default();
@@ -200,20 +218,21 @@ fn modes(reader: &mut &[u8]) -> Result<Normaliser, Error> {
     Ok(Normaliser::of(modes))
 }
 
-fn units(reader: &mut &[u8], width: usize) -> Result<Vec<u16>, Error> {
+/// Ascending numbers below a bound.
+fn ascending(reader: &mut &[u8], bound: usize) -> Result<Vec<u32>, Error> {
     let n = integer(reader)?;
-    if n > width as u64 {
+    if n > bound as u64 {
         return Err(Error::TooMany("units"));
     }
-    let mut units = Vec::new();
+    let mut numbers = Vec::new();
     let mut next = 0_u64;
     for _ in 0..n {
-        let unit = next.saturating_add(integer(reader)?);
-        if unit >= width as u64 {
+        let number = next.saturating_add(integer(reader)?);
+        if number >= bound as u64 {
             return Err(Error::Impossible("unit"));
         }
-        units.push(unit as u16);
-        next = unit + 1;
+        numbers.push(number as u32);
+        next = number + 1;
     }
-    Ok(units)
+    Ok(numbers)
 }

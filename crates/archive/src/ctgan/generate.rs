@@ -9,7 +9,7 @@ use super::Fitted;
 use super::fit::{mask, start_entries};
 use super::metadata::{Spans, instant, seconds};
 use super::networks::{Input, Network, Networks, Seen};
-use crate::gan_options::{Support, Times};
+use crate::gan_options::Times;
 use crate::structured::{Codes, Generated, Model, Topology, empty_codes, order_siblings};
 
 /// What random streams are for.
@@ -140,7 +140,8 @@ impl Work<'_> {
             Network::Chain => (&self.networks.tail, &self.fitted.units[1]),
             _ => (&self.networks.root, &self.fitted.units[0]),
         };
-        let one_hot = self.networks.sites(&sites);
+        let has_failed = head.is_some_and(|head| self.spans.is_error[head]);
+        let one_hot = self.networks.sites(&sites, has_failed);
         let mut known = Vec::new();
         let inputs = Networks::inputs(network, options);
         if let Some(head) = head.filter(|_| inputs.contains(&Input::Head)) {
@@ -155,10 +156,8 @@ impl Work<'_> {
             Input::Sites => &one_hot[..],
         };
         let fields: Vec<&[(u16, f32)]> = inputs.iter().map(entries).collect();
-        let allowed = match options.support {
-            Support::PerSite => Some(mask(units, layout.width(), &sites)),
-            Support::Learned => None,
-        };
+        let is_masked = options.support.is_per_site();
+        let allowed = is_masked.then(|| mask(units, layout.width(), &sites));
         let generator: &Frozen = &self.fitted.generators[network as usize];
         let Self { random, scratch, values, .. } = self;
         generator.generate(&fields, allowed.as_deref(), random, scratch, values);

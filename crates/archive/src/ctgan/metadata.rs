@@ -6,7 +6,8 @@
 
 use spanwise_ctgan::{Block, Normaliser, Random, Value};
 
-use crate::gan_options::{GanOptions, Support, Times};
+use super::scales::Scales;
+use crate::gan_options::{GanOptions, Times};
 use crate::structured::{Codes, Domain, Model};
 
 /// Nanoseconds that count as none in a logarithm.
@@ -17,26 +18,6 @@ const NS_PER_S: f64 = 1e9;
 /// Values of a key that are choices of their own; rarer ones share one choice, and which it is is drawn
 /// alike.
 const CODES_MAX: usize = 40;
-/// Standard deviations below this are taken for it.
-const DEVIATION_MIN: f32 = 1e-3;
-/// Spans by which a slope is fitted at least, and the variance that the parent's logarithm needs.
-const ROWS_MIN: f64 = 16.0;
-const VARIANCE_MIN: f64 = 1e-4;
-
-/// How the logarithms of gap and duration of a call site lie about that of the parent's duration.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Scale {
-    pub(crate) gap: Line,
-    pub(crate) duration: Line,
-}
-
-/// A number as mean + slope * (that of the parent) + deviation * x.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Line {
-    pub(crate) mean: f32,
-    pub(crate) slope: f32,
-    pub(crate) deviation: f32,
-}
 
 /// How numbers are normalised.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,8 +28,8 @@ pub(crate) struct Normalisers {
     pub(crate) duration: Normaliser,
     /// One for each key; without components unless it is numeric.
     pub(crate) keys: Vec<Normaliser>,
-    /// One for each call site.
-    pub(crate) scales: Vec<Scale>,
+    /// Of times.
+    pub(crate) scales: Scales,
 }
 
 /// Spans with their metadata: what is learned from, or what has been generated so far.
@@ -337,7 +318,7 @@ impl Spans {
     }
 
     /// The logarithm of the parent's duration, 0 for roots.
-    fn log_of_parent(&self, model: &Model, span: usize) -> f64 {
+    pub(super) fn log_of_parent(&self, model: &Model, span: usize) -> f64 {
         let duration = |span: usize| difference(self.end[span], self.start[span]);
         self.parent(model, span).map_or(0.0, |parent| log_ns(duration(parent)))
     }
@@ -359,98 +340,25 @@ impl Spans {
 }
 
 impl Normalisers {
-    /// Of the logarithms of all gaps and durations, the scale of each site.
-    pub(crate) fn scales(spans: &Spans, model: &Model, support: Support) -> Vec<Scale> {
-        let mut sums = vec![[Moments::default(); 2]; model.sites.len()];
-        for span in 0..spans.codes.n_spans() {
-            let of_site = &mut sums[spans.codes.node[span] as usize];
-            let h = spans.log_of_parent(model, span);
-            if let Some(parent) = spans.parent(model, span) {
-                of_site[0].add(h, log_ns(difference(spans.start[span], spans.start[parent])));
-            }
-            of_site[1].add(h, log_ns(difference(spans.end[span], spans.start[span])));
-        }
-        let plain = Line { mean: 0.0, slope: 0.0, deviation: 1.0 };
-        let scale = |[gap, duration]: [Moments; 2]| match support {
-            Support::PerSite => Scale { gap: gap.line(), duration: duration.line() },
-            Support::Learned => Scale { gap: plain, duration: plain },
-        };
-        sums.into_iter().map(scale).collect()
-    }
-
-    fn scale(&self, spans: &Spans, span: usize) -> &Scale {
-        &self.scales[spans.codes.node[span] as usize]
-    }
-
     pub(crate) fn gap_of(&self, (spans, model): (&Spans, &Model), span: usize, gap: i64) -> f64 {
         let h = spans.log_of_parent(model, span);
-        self.scale(spans, span).gap.place(h, log_ns(gap))
+        self.scales.of(spans, span).gap.place(h, log_ns(gap))
     }
 
     pub(crate) fn duration_of(&self, (spans, model): (&Spans, &Model), span: usize) -> f64 {
         let h = spans.log_of_parent(model, span);
         let duration = difference(spans.end[span], spans.start[span]);
-        self.scale(spans, span).duration.place(h, log_ns(duration))
+        self.scales.of(spans, span).duration.place(h, log_ns(duration))
     }
 
     fn gap_ns(&self, spans: &Spans, model: &Model, span: usize, x: f64) -> i64 {
         let h = spans.log_of_parent(model, span);
-        ns_of(self.scale(spans, span).gap.value(h, x))
+        ns_of(self.scales.of(spans, span).gap.value(h, x))
     }
 
     fn duration_ns(&self, spans: &Spans, model: &Model, span: usize, x: f64) -> u64 {
         let h = spans.log_of_parent(model, span);
-        ns_of(self.scale(spans, span).duration.value(h, x)).max(0).cast_unsigned()
-    }
-}
-
-impl Line {
-    fn place(self, h: f64, y: f64) -> f64 {
-        (y - f64::from(self.mean) - f64::from(self.slope) * h) / f64::from(self.deviation)
-    }
-
-    fn value(self, h: f64, x: f64) -> f64 {
-        x * f64::from(self.deviation) + f64::from(self.mean) + f64::from(self.slope) * h
-    }
-}
-
-/// Sums over pairs (h, y).
-#[derive(Clone, Copy, Debug, Default)]
-struct Moments {
-    n: f64,
-    h: f64,
-    y: f64,
-    hh: f64,
-    hy: f64,
-    yy: f64,
-}
-
-impl Moments {
-    fn add(&mut self, h: f64, y: f64) {
-        self.n += 1.0;
-        self.h += h;
-        self.y += y;
-        self.hh += h * h;
-        self.hy += h * y;
-        self.yy += y * y;
-    }
-
-    /// By least squares; level if h hardly varies. A slope outside [0, 1] would let an error in the
-    /// duration of a root grow from child to child.
-    fn line(self) -> Line {
-        let n = self.n.max(1.0);
-        let (h, y) = (self.h / n, self.y / n);
-        let (var_h, var_y) = (self.hh / n - h * h, self.yy / n - y * y);
-        let covariance = self.hy / n - h * y;
-        let varies = self.n >= ROWS_MIN && var_h > VARIANCE_MIN;
-        let slope = if varies { (covariance / var_h).clamp(0.0, 1.0) as f32 } else { 0.0 };
-        let b = f64::from(slope);
-        let left = (var_y - 2.0 * b * covariance + b * b * var_h).max(0.0);
-        Line {
-            mean: (y - f64::from(slope) * h) as f32,
-            slope,
-            deviation: (libm::sqrt(left) as f32).max(DEVIATION_MIN),
-        }
+        ns_of(self.scales.of(spans, span).duration.value(h, x)).max(0).cast_unsigned()
     }
 }
 
@@ -468,7 +376,7 @@ pub(crate) fn unlog(y: f64) -> f64 {
     libm::round(libm::copysign(libm::expm1(y.abs().min(LOG_MAX)), y))
 }
 
-fn log_ns(ns: i64) -> f64 {
+pub(super) fn log_ns(ns: i64) -> f64 {
     log(ns as f64 / GRAIN_NS)
 }
 
@@ -477,7 +385,7 @@ fn ns_of(y: f64) -> i64 {
     libm::round(us * GRAIN_NS) as i64
 }
 
-fn difference(a: u64, b: u64) -> i64 {
+pub(super) fn difference(a: u64, b: u64) -> i64 {
     let wide = i128::from(a) - i128::from(b);
     wide.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }

@@ -24,7 +24,12 @@ pub(crate) fn names(
     let field = |(input, n_in): (&Input, usize)| match input {
         Input::Start => (0..n_in).map(|unit| name(("start", unit))).collect(),
         Input::Head => of_layout(&networks.head, model),
-        Input::Sites => (0..n_in).map(|unit| of_site(model, unit)).collect(),
+        Input::Sites => {
+            let n_plain = n_in.min(model.sites.len() * networks.n_tails);
+            let failed = networks.below_failed.iter().take(n_in - n_plain);
+            let failed = failed.map(|&site| name(("failed", of_site(model, site as usize))));
+            (0..n_plain).map(|unit| of_site(model, unit)).chain(failed).collect()
+        }
         Input::Topology if options.topology == TopologyCode::Convolution => {
             (0..n_in).map(|unit| of_site(model, unit)).collect()
         }

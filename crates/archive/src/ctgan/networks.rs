@@ -40,6 +40,9 @@ pub(crate) struct Networks {
     /// Most nodes of a chain behind its head.
     pub(crate) n_tails: usize,
     pub(crate) architectures: [Architecture; 3],
+    /// Call sites that were seen below a head that failed, ascending: each is a call site of its own
+    /// there. None unless [`GanOptions::tells_failed_heads`].
+    pub(crate) below_failed: Vec<u32>,
     n_sites: usize,
     n_shapes: usize,
     topology: TopologyCode,
@@ -60,6 +63,7 @@ impl Networks {
         model: &Model,
         normalisers: &Normalisers,
         options: &GanOptions,
+        below_failed: Vec<u32>,
     ) -> Option<Self> {
         let n_sites = model.sites.len();
         let n_tails = usize::from(options.chain_length.clamp(2, 5)) - 1;
@@ -82,6 +86,7 @@ impl Networks {
             head: layout(Role::Head, 2),
             n_tails,
             architectures: [(); 3].map(|()| Architecture::ctgan(Vec::new(), Vec::new())),
+            below_failed,
             n_sites,
             n_shapes: model.topology.shapes.len(),
             topology: options.topology,
@@ -126,7 +131,7 @@ impl Networks {
                 Field::Plain { n_in: n_topology }
             }
             Input::Topology => Field::Linear { n_in: n_topology, n_out: EMBEDDING },
-            Input::Sites => Field::Plain { n_in: self.n_sites * self.n_parts(network) },
+            Input::Sites => Field::Plain { n_in: self.sites_width(network) },
         };
         let blocks: Vec<Block> = match network {
             Network::Start => normalisers.start.blocks(false).into(),
@@ -145,8 +150,11 @@ impl Networks {
         }
     }
 
-    fn n_parts(&self, network: Network) -> usize {
-        if network == Network::Chain { self.n_tails } else { 1 }
+    fn sites_width(&self, network: Network) -> usize {
+        match network {
+            Network::Chain => self.n_sites * self.n_tails + self.below_failed.len(),
+            _ => self.n_sites,
+        }
     }
 
     /// Units of the topology before its embedding. For a convolution a node's features are its call
@@ -188,10 +196,13 @@ impl Networks {
         weights.into_iter().map(|(unit, weight)| (unit as u16, weight)).collect()
     }
 
-    /// The call sites of the nodes to fill, as a field.
-    pub(crate) fn sites(&self, sites: &[u32]) -> Vec<(u16, f32)> {
-        let unit = |(at, &site): (usize, &u32)| ((at * self.n_sites + site as usize) as u16, 1.0);
-        sites.iter().enumerate().map(unit).collect()
+    /// The call sites of the nodes to fill, as a field; `has_failed` is the status of their head.
+    pub(crate) fn sites(&self, sites: &[u32], has_failed: bool) -> Vec<(u16, f32)> {
+        let unit = |(at, &site): (usize, &u32)| match self.below_failed.binary_search(&site) {
+            Ok(place) if has_failed && at == 0 => self.n_sites * self.n_tails + place,
+            _ => at * self.n_sites + site as usize,
+        };
+        sites.iter().enumerate().map(|part| (unit(part) as u16, 1.0)).collect()
     }
 }
 

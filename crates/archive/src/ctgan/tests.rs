@@ -2,7 +2,7 @@
 
 use spanwise_ctgan::{Activation, Architecture, Context, Layer, Normaliser};
 
-use super::metadata::{Line, Normalisers, Scale};
+use super::metadata::Normalisers;
 use super::networks::{Input, Network, Networks};
 use crate::gan_options::GanOptions;
 use crate::structured::{Model, Topology};
@@ -24,16 +24,14 @@ fn networks(options: &GanOptions) -> Networks {
         ..Model::default()
     };
     let modes = |n: u8| Normaliser::of((0..n).map(|at| (f64::from(at), 1.0)));
-    let line = Line { mean: 0.0, slope: 0.0, deviation: 1.0 };
-    let scale = Scale { gap: line, duration: line };
     let normalisers = Normalisers {
         start: modes(8),
         gap: modes(3),
         duration: modes(5),
         keys: Vec::new(),
-        scales: vec![scale; 2],
+        ..Normalisers::default()
     };
-    Networks::new(&model, &normalisers, options).unwrap()
+    Networks::new(&model, &normalisers, options, Vec::new()).unwrap()
 }
 
 /// Layers of a network as Table 2 counts them, the unnamed condition vector left out.

@@ -8,6 +8,7 @@ use spanwise_archive::{
     Support, Times, TopologyCode, compress, train,
 };
 
+use crate::messages::{fixed64, len, number};
 use crate::oracle::check_open;
 use crate::stored::window;
 
@@ -86,6 +87,7 @@ fn every_ablation_trains_and_decodes() {
         GanOptions { head: HeadMetadata::Withheld, ..short() },
         GanOptions { times: Times::Absolute, ..short() },
         GanOptions { support: Support::Learned, ..short() },
+        GanOptions { support: Support::PerSite, ..short() },
         GanOptions { chain_length: 4, ..short() },
     ];
     let n_real = traces(&window()).n_spans();
@@ -93,6 +95,50 @@ fn every_ablation_trains_and_decodes() {
         let bytes = compress(window(), &options(gan.clone())).unwrap().bytes;
         assert_eq!(traces(&generated(&bytes)).n_spans(), n_real, "{gan:?}");
     }
+}
+
+/// A trace of four spans, each the child of the one before; all fail or none.
+fn path(trace: u64, has_failed: bool) -> Bytes {
+    const MS: u64 = 1_000_000;
+    let span = |at: u64| {
+        let mut span = len(1, &[&[7; 8][..], &trace.to_be_bytes()].concat());
+        span.extend(len(2, &(at + 1).to_be_bytes()));
+        if at > 0 {
+            span.extend(len(4, &at.to_be_bytes()));
+        }
+        span.extend(len(5, format!("op {at}").as_bytes()));
+        span.extend(fixed64(7, (1_000_000 + 50 * trace + at) * MS));
+        span.extend(fixed64(8, (1_000_020 + 50 * trace - at) * MS));
+        if has_failed {
+            span.extend(len(15, &number(3, 2)));
+        }
+        len(2, &span)
+    };
+    let spans: Vec<u8> = (0..4).flat_map(span).collect();
+    Bytes::from(len(1, &len(2, &spans)))
+}
+
+fn failed_traces(requests: &[Bytes]) -> (usize, usize) {
+    let traces = traces(requests);
+    let spans = |trace: usize| traces.spans_of(trace).filter(|&span| traces.is_error(span));
+    let failed = (0..traces.n_traces()).map(|trace| spans(trace).count()).filter(|n| *n > 0);
+    failed.fold((0, 0), |(n_traces, n_spans), n| (n_traces + 1, n_spans + n))
+}
+
+/// Scenario: of 1,000 traces 100 fail, each in all four spans.
+/// Guarantees: errors stay together along a path, though each span is drawn by itself; drawn from the
+/// marginals of its site alone, they would spread over 340 traces.
+#[test]
+fn errors_stay_together_along_a_path() {
+    let requests: Vec<Bytes> = (0..1000).map(|trace| path(trace, trace % 10 == 3)).collect();
+    assert_eq!(failed_traces(&requests), (100, 400));
+    let failed = |support| {
+        let options = options(GanOptions { support, ..short() });
+        failed_traces(&generated(&compress(requests.clone(), &options).unwrap().bytes))
+    };
+    let (n_traces, n_spans) = failed(Support::PerPlace);
+    assert!((60..150).contains(&n_traces), "{n_traces}");
+    assert!(n_spans > 3 * n_traces, "{n_spans} in {n_traces}");
 }
 
 #[test]
