@@ -52,12 +52,17 @@ impl Archive {
     }
 
     /// Reads every section against its checksum, and all of them against the archive's id: what
-    /// passes is what was written. Cost: decompression, one section in memory at a time.
+    /// passes is what was written. A model is also read, and held against the limits on what
+    /// generating takes. Cost: decompression, one section in memory at a time, and those of a model.
     ///
     /// # Errors
-    /// A section is damaged, or the id is another.
+    /// A section is damaged, the id is another, or a limit is exceeded.
     pub fn check(&self) -> Result<(), Error> {
-        self.container.check_sections()
+        self.container.check_sections()?;
+        if modelled::is_model(self.container.header().level) {
+            modelled::check(&self.container)?;
+        }
+        Ok(())
     }
 
     /// What the file says about itself.

@@ -44,6 +44,12 @@ pub enum Error {
         /// The limit in force.
         limit: u64,
     },
+    /// Reading would take more of something than the limits allow; how much more was not counted.
+    #[error("archive holds more {what} than may be read here; raise the limit if it is yours")]
+    Excess {
+        /// What is limited.
+        what: &'static str,
+    },
     /// A section that the level needs is missing.
     #[error("archive has no section {tag}")]
     Missing {

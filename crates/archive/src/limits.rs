@@ -17,6 +17,10 @@ pub struct Limits {
     pub n_traces: u64,
     /// Most spans of a window. Default 2^24.
     pub n_spans: u64,
+    /// Most values that the spans of a model have together: one for the resource of each span and one
+    /// for each attribute key of its call site. They are what generating holds in memory. Default
+    /// 2^26, and never more.
+    pub n_slots: u64,
     /// Most bytes of OTLP that one section may come back as. Default 16 GiB; they pass through, and
     /// are never held together.
     pub output_bytes: u64,
@@ -42,6 +46,7 @@ impl Default for Limits {
             n_sections: 4096,
             n_traces: 1 << 20,
             n_spans: 1 << 24,
+            n_slots: 1 << 26,
             output_bytes: 16 << 30,
             n_shapes: 1 << 16,
             shape_spans: 4096,

@@ -165,8 +165,23 @@ pub(crate) fn generate(
     container: &Container,
     sink: &mut dyn FnMut(Bytes) -> io::Result<()>,
 ) -> Result<(), Error> {
-    let header = container.header();
     lossless::generate(container, Tag::VERBATIM, sink)?;
+    read(container)?.generate(container, &mut |request| sink(request))
+}
+
+/// Reads the model and holds it against the limits, without generating anything.
+pub(crate) fn check(container: &Container) -> Result<(), Error> {
+    read(container).map(drop)
+}
+
+/// A model by its method.
+enum Read {
+    Structured(Box<Fitted>),
+    #[cfg(feature = "ctgan")]
+    Ctgan(Box<ctgan::Stored>),
+}
+
+fn read(container: &Container) -> Result<Read, Error> {
     let mut found = Vec::new();
     for (tag, ..) in container.table() {
         if !matches!(tag, Tag::VERBATIM | Tag::FIDELITY | Tag::COLUMNS) {
@@ -174,41 +189,36 @@ pub(crate) fn generate(
         }
     }
     let find = |tag: [u8; 4]| found.iter().find(|(t, _)| t.0 == tag).map(|(_, bytes)| &bytes[..]);
-    let mark = Mark {
-        archive_id: container.archive_id(),
-        level: header.level.name(),
-        method: header.method.name(),
-    };
     let limits = container.limits();
-    let mut sink = |request| sink(request);
-    if header.method == Method::Ctgan {
-        return regenerate(find, limits, header.seed, &mark, &mut sink);
+    match container.header().method {
+        #[cfg(feature = "ctgan")]
+        Method::Ctgan => ctgan::Stored::read(find, limits).map(|read| Read::Ctgan(Box::new(read))),
+        #[cfg(not(feature = "ctgan"))]
+        Method::Ctgan => return Err(Error::NoFeature { method: Method::Ctgan }),
+        _ => Fitted::read(find, limits).map(|read| Read::Structured(Box::new(read))),
     }
-    let fitted = Fitted::read(find, limits).map_err(|error| model_error(error, false))?;
-    fitted.generate(header.seed, &mark, &mut sink).map_err(Error::Sink)
+    .map_err(|error| model_error(error, false))
 }
 
-#[cfg(feature = "ctgan")]
-fn regenerate<'a>(
-    find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
-    limits: &Limits,
-    seed: u64,
-    mark: &Mark,
-    sink: &mut impl FnMut(Bytes) -> io::Result<()>,
-) -> Result<(), Error> {
-    let read = ctgan::Stored::read(find, limits).map_err(|error| model_error(error, false))?;
-    read.generate(seed, mark, sink).map_err(Error::Sink)
-}
-
-#[cfg(not(feature = "ctgan"))]
-fn regenerate<'a>(
-    _find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
-    _limits: &Limits,
-    _seed: u64,
-    _mark: &Mark,
-    _sink: &mut impl FnMut(Bytes) -> io::Result<()>,
-) -> Result<(), Error> {
-    Err(Error::NoFeature { method: Method::Ctgan })
+impl Read {
+    fn generate(
+        &self,
+        container: &Container,
+        sink: &mut impl FnMut(Bytes) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let header = container.header();
+        let mark = Mark {
+            archive_id: container.archive_id(),
+            level: header.level.name(),
+            method: header.method.name(),
+        };
+        match self {
+            Self::Structured(fitted) => fitted.generate(header.seed, &mark, sink),
+            #[cfg(feature = "ctgan")]
+            Self::Ctgan(stored) => stored.generate(header.seed, &mark, sink),
+        }
+        .map_err(Error::Sink)
+    }
 }
 
 fn builder(requests: &[Bytes]) -> Result<Builder, Error> {
@@ -240,7 +250,7 @@ fn model_error(error: structured::Error, is_writer: bool) -> Error {
         structured::Error::TooMany(what) if is_writer => {
             Error::TooLarge { what, value: u64::from(u16::MAX), limit: u64::from(u16::MAX) }
         }
-        structured::Error::TooMany(what) => Error::Limit { what, value: 1, limit: 0 },
+        structured::Error::TooMany(what) => Error::Excess { what },
     }
 }
 

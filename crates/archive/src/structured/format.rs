@@ -17,6 +17,8 @@ use super::coder::{Coder, Decoder, Encoder, hash, number};
 use super::model::Model;
 use super::text::Texts;
 
+pub(super) use structure::check_slots;
+
 /// Section names, in file order.
 pub(crate) const DICT: [u8; 4] = *b"DICT";
 pub(crate) const SHAPES: [u8; 4] = *b"SHAP";

@@ -115,7 +115,9 @@ pub(crate) fn read_vocabulary<'a>(
     find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
     limits: &Limits,
 ) -> Result<Model, Error> {
-    format::read_part(&find, limits, &TAGS)
+    let model = format::read_part(&find, limits, &TAGS)?;
+    format::check_slots(&model, limits.n_slots)?;
+    Ok(model)
 }
 
 const TAGS: [[u8; 4]; 2] = [format::DICT, format::SHAPES];

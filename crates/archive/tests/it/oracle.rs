@@ -117,6 +117,7 @@ fn tight() -> Limits {
         section_bytes: 1 << 20,
         n_traces: 1 << 12,
         n_spans: 1 << 14,
+        n_slots: 1 << 20,
         output_bytes: 16 << 20,
         ..Limits::default()
     }

@@ -7,9 +7,6 @@ use crate::structured::topology::Topology;
 
 use super::{N_BUCKETS_MAX, N_PLACES_MAX, N_SHAPES_MAX, Stream};
 
-/// Attributes that the spans of a window have on average, at most.
-const SLOTS_OF_SPAN_MAX: u64 = 64;
-
 type Spans = Vec<(u32, u16)>;
 
 /// Shapes in ascending order: what a shape shares with the one before costs next to nothing.
@@ -217,10 +214,13 @@ pub(super) fn times<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Resu
     if n_left != n_drawn {
         return Err(Error::Impossible("number of traces"));
     }
-    if model.n_slots() > stream.limits.n_spans.saturating_mul(SLOTS_OF_SPAN_MAX).min(N_SLOTS_MAX) {
-        return Err(Error::TooMany("attributes"));
-    }
-    Ok(())
+    check_slots(model, stream.limits.n_slots)
+}
+
+/// Refuses what would take too much memory to generate.
+pub(in crate::structured) fn check_slots(model: &Model, n_slots_max: u64) -> Result<(), Error> {
+    let is_held = model.n_slots() <= n_slots_max.min(N_SLOTS_MAX);
+    if is_held { Ok(()) } else { Err(Error::TooMany("attributes")) }
 }
 
 fn last_known(last: u32) -> u32 {
