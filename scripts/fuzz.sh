@@ -14,7 +14,7 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 features=()
-if [ "$target" = config ]; then features=(--features config); fi
+case $target in config | archive_push) features=(--features "$target") ;; esac
 cargo build --quiet --release --target "$triple" --bin "$target" "${features[@]}"
 mkdir -p "target/corpus/$target" "artifacts/$target"
 exec "$out/$triple/release/$target" "target/corpus/$target" "corpus/$target" \

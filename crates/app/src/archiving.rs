@@ -10,6 +10,7 @@
 //! everything when it is back. What is done again after a kill gives the same spans with the same
 //! ids. Each part runs on a thread or task of its own; none of them is waited for by the worker.
 
+mod allowance;
 mod emitter;
 mod fitter;
 mod folder;
@@ -23,6 +24,7 @@ mod showing;
 mod signal;
 mod writer;
 
+pub use allowance::Allowance;
 pub use emitter::Emitter;
 pub use fitter::{Fitter, MEMORY_FACTOR, Waiting};
 pub use folder::{Folder, Place};

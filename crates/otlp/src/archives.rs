@@ -12,10 +12,12 @@ mod client;
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, reason = "generated code")]
 mod generated;
 mod port;
+mod request;
 mod service;
 
 pub use client::{Client, PushError};
 pub use port::{Chunk, Progress, Receive, Refused};
+pub use request::{read_push, write_push};
 pub use service::Service;
 
 /// The service's full name, as in gRPC health.

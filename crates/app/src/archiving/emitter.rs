@@ -15,8 +15,8 @@ use spanwise_archive::Archive;
 use spanwise_otlp::transport::{Phase, Shutdown};
 use tracing::{error, info};
 
+use super::allowance::{Allowance, held_bytes};
 use super::folder::{ARCHIVE, Folder, Place, RECORD};
-use super::inbox::limits;
 use super::priority::give_way;
 use super::record::Received;
 use super::showing::Shown;
@@ -38,6 +38,8 @@ pub struct Emitter {
     pub folder: Arc<Folder>,
     /// Where the spans go, with the bytes that may wait for each.
     pub destinations: Vec<(Outlet, u64)>,
+    /// What an archive may take of memory.
+    pub allowance: Allowance,
     /// Set when there is one more.
     pub stored: Arc<Signal>,
     /// Where it is shown.
@@ -80,7 +82,9 @@ impl Emitter {
 
     fn archive(&self, mut received: Received) {
         let name = received.archive.clone();
-        match self.emit(&name, &mut received) {
+        let emitted = self.emit(&name, &mut received);
+        self.shown.update(|showing| showing.emitting_bytes = 0);
+        match emitted {
             Ok(()) => self.done(&name, &received),
             Err(error) if self.shutdown.phase() != Phase::Serving => {
                 info!(
@@ -108,7 +112,10 @@ impl Emitter {
     /// Generates and queues, then waits for the acknowledgements.
     fn emit(&self, name: &str, received: &mut Received) -> Result<()> {
         let bytes = fs::read(self.folder.path(Place::Inbox, name, ARCHIVE))?;
-        let archive = Archive::open(bytes.into(), &limits())?;
+        let n_bytes = bytes.len() as u64;
+        let archive = Archive::open(bytes.into(), &self.allowance.limits())?;
+        let n_held = held_bytes(n_bytes, archive.info().header.n_spans);
+        self.shown.update(|showing| showing.emitting_bytes = n_held);
         loop {
             let marks = self.marks();
             let mut n_requests = 0;

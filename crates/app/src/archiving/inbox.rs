@@ -12,10 +12,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use parking_lot::Mutex;
-use spanwise_archive::{Archive, Limits};
+use spanwise_archive::Archive;
 use spanwise_otlp::archives::{Chunk, Progress, Receive, Refused};
 use tracing::{info, warn};
 
+use super::allowance::Allowance;
 use super::folder::{ARCHIVE, Folder, Place, RECORD};
 use super::record::{Received, hex};
 use super::showing::Shown;
@@ -30,8 +31,6 @@ const PARTS_MAX: usize = 64;
 const PARTS_BYTES_MAX: u64 = 256 << 20;
 /// An unfinished archive that got nothing for this long makes room for others.
 const PART_IDLE: Duration = Duration::from_mins(10);
-/// Spans of one archive.
-const SPANS_MAX: u64 = 1 << 22;
 /// What a sender is told to wait that finds no room.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -47,14 +46,28 @@ struct Inner {
     stored: Arc<Signal>,
     shown: Shown,
     clock: Clock,
+    allowance: Allowance,
     /// One piece at a time: pieces of one archive may come from several calls.
     turn: Mutex<()>,
 }
 
 impl Inbox {
-    /// Takes archives into a folder; `stored` is set for each.
-    pub fn new(folder: Arc<Folder>, stored: Arc<Signal>, shown: Shown, clock: Clock) -> Self {
-        Self { inner: Arc::new(Inner { folder, stored, shown, clock, turn: Mutex::new(()) }) }
+    /// Takes archives into a folder; `stored` is set for each. `allowance` is what one may take of
+    /// memory once it is brought back.
+    pub fn new(
+        folder: Arc<Folder>,
+        stored: Arc<Signal>,
+        shown: Shown,
+        clock: Clock,
+        allowance: Allowance,
+    ) -> Self {
+        let turn = Mutex::new(());
+        Self { inner: Arc::new(Inner { folder, stored, shown, clock, allowance, turn }) }
+    }
+
+    /// Takes one piece. Blocks: it writes and syncs files, and waits for its turn.
+    pub fn take(&self, chunk: &Chunk) -> Result<Progress, Refused> {
+        self.inner.push(chunk)
     }
 }
 
@@ -86,6 +99,14 @@ impl Inner {
         let name = hex(&chunk.archive_id);
         if self.is_known(&name) {
             return Ok(Progress { n_received: chunk.n_bytes, is_stored: true });
+        }
+        let n_bytes_max = self.allowance.file_bytes();
+        if chunk.n_bytes > n_bytes_max {
+            let n_bytes = chunk.n_bytes;
+            return Err(Refused::Invalid(format!(
+                "archive of {n_bytes} bytes, more than the {n_bytes_max} that there is memory for; \
+                 raise `memory_limit` here or make windows smaller"
+            )));
         }
         let part = self.folder.path(Place::Incoming, &name, PART);
         let n_received = fs::metadata(&part).map_or(0, |metadata| metadata.len());
@@ -150,7 +171,7 @@ impl Inner {
     /// Checks what is whole, and gives it its name.
     fn store(&self, name: &str, chunk: &Chunk) -> Result<(), Refused> {
         let part = self.folder.path(Place::Incoming, name, PART);
-        let archive = match check(&part, chunk) {
+        let archive = match self.check(&part, chunk) {
             Ok(archive) => archive,
             Err(error) => {
                 self.folder.remove(Place::Incoming, name, PART);
@@ -186,6 +207,15 @@ impl Inner {
         Ok(())
     }
 
+    /// Opens an archive and reads all of it. It has to be the one it was announced as, and to fit into
+    /// our memory when it is brought back.
+    fn check(&self, part: &std::path::Path, chunk: &Chunk) -> Result<Archive> {
+        let archive = Archive::open(fs::read(part)?.into(), &self.allowance.limits())?;
+        archive.check()?;
+        anyhow::ensure!(archive.info().archive_id == chunk.archive_id, "is another archive");
+        Ok(archive)
+    }
+
     fn keep(&self, name: &str, received: &Received) -> Result<()> {
         let part = self.folder.path(Place::Incoming, name, PART);
         File::open(&part)?.sync_all()?;
@@ -197,19 +227,6 @@ impl Inner {
 fn append(part: &std::path::Path, bytes: &[u8]) -> Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(part)?;
     file.write_all(bytes).with_context(|| part.display().to_string())
-}
-
-/// Opens an archive and reads all of it. It has to be the one it was announced as.
-fn check(part: &std::path::Path, chunk: &Chunk) -> Result<Archive> {
-    let archive = Archive::open(fs::read(part)?.into(), &limits())?;
-    archive.check()?;
-    anyhow::ensure!(archive.info().archive_id == chunk.archive_id, "is another archive");
-    Ok(archive)
-}
-
-/// What an archive from outside may ask for: a small file can stand for many spans.
-pub(super) fn limits() -> Limits {
-    Limits { n_spans: SPANS_MAX, ..Limits::default() }
 }
 
 fn failed(error: &anyhow::Error) -> Refused {

@@ -52,6 +52,8 @@ pub struct Showing {
     pub n_waiting: u64,
     /// Bytes of the window that is being fitted.
     pub fitting_bytes: u64,
+    /// Bytes that the archive takes which is being brought back, about.
+    pub emitting_bytes: u64,
     /// Bytes on their way to the disk.
     pub writing_bytes: u64,
     /// Spans that the disk was too slow for.

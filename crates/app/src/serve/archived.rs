@@ -72,7 +72,7 @@ pub(super) fn count(metrics: &ArchiveMetrics, showing: &Showing) {
 
 /// Memory in use, as far as it is accounted for.
 pub(super) fn held_bytes(showing: &Showing) -> u64 {
-    showing.writing_bytes + showing.fitting_bytes * MEMORY_FACTOR
+    showing.writing_bytes + showing.fitting_bytes * MEMORY_FACTOR + showing.emitting_bytes
 }
 
 /// What the status shows.

@@ -13,8 +13,8 @@ use super::Role;
 use super::parts::{Parts, blocking};
 use super::spawn::shared;
 use crate::archiving::{
-    Emitter, Fitter, Folder, Inbox, Ladder, MEMORY_FACTOR, News, Pusher, Shown, Signal, Waiting,
-    Writer,
+    Allowance, Emitter, Fitter, Folder, Inbox, Ladder, MEMORY_FACTOR, News, Pusher, Shown, Signal,
+    Waiting, Writer,
 };
 use crate::config::{Archive, Config, Peer, Windows};
 use crate::pipeline::outlets::Outlet;
@@ -22,6 +22,8 @@ use crate::pipeline::windows::{self, Collector, Tap, tap};
 
 /// Share of the memory limit for the window that is being fitted.
 const FIT_PERCENT: u64 = 25;
+/// Share of the memory limit for an archive that is brought back.
+const EMIT_PERCENT: u64 = 25;
 /// Share of the memory limit for spans on their way to the disk.
 const TAP_PERCENT: u64 = 4;
 /// Longest wait for the answer to one piece: the last one is answered when the archive is on disk.
@@ -87,9 +89,11 @@ fn receiving(
         return Ok(None);
     }
     let stored = Arc::<Signal>::default();
+    let allowance = Allowance::new(parts.config.memory_limit / 100 * EMIT_PERCENT);
     let emitter = Emitter {
         folder: Arc::clone(folder),
         destinations: to,
+        allowance,
         stored: Arc::clone(&stored),
         shown: shown.clone(),
         clock: parts.clock,
@@ -97,7 +101,7 @@ fn receiving(
     };
     let run = blocking("archive emitter", || emitter.run())?;
     parts.stages.push(("archive emitter", tokio::spawn(run)));
-    let inbox = Inbox::new(Arc::clone(folder), stored, shown.clone(), parts.clock);
+    let inbox = Inbox::new(Arc::clone(folder), stored, shown.clone(), parts.clock, allowance);
     Ok(Some(Service::new(Arc::new(inbox))))
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::push_oracle::check_pushes;
 use crate::support::process::run;
 
 const OK: i32 = 0;
@@ -157,4 +158,16 @@ fn what_cannot_be_done_is_said_with_place_and_remedy() {
     check_fails(&["eval", "archive", &shop(), "--models", "l7"], &["l7", "fix: give l0"]);
     check_fails(&["eval", "archive", &shop(), "--baselines", "head:0"], &["head:0", "tail:error"]);
     check_fails(&["eval", "archive", &shop(), "--codecs", "lzma"], &["lzma", "clp-like"]);
+}
+
+/// Inputs that fuzzing of `ArchiveService.Push` found worth keeping.
+#[test]
+fn the_corpus_of_pushes_passes() {
+    let folder = format!("{}/../../fuzz/corpus/archive_push", env!("CARGO_MANIFEST_DIR"));
+    let (mut n_inputs, mut n_stored) = (0, 0);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        n_stored += check_pushes(&std::fs::read(entry.unwrap().path()).unwrap());
+        n_inputs += 1;
+    }
+    assert!(n_inputs >= 20 && n_stored >= 10, "{n_stored} stored of {n_inputs}");
 }

@@ -15,6 +15,7 @@ mod incident;
 mod kill;
 mod order;
 mod policy_oracle;
+mod push_oracle;
 mod sdk;
 mod shards;
 mod split;

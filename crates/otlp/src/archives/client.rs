@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use prost::Message as _;
 
 use crate::archives::generated as wire;
+use crate::archives::request::write_push;
 use crate::archives::{Chunk, PUSH, Progress};
 use crate::transport::frame::Message;
 use crate::transport::{
@@ -69,17 +69,7 @@ impl Client {
     /// connection the next call opens another.
     pub async fn push(&mut self, chunk: Chunk) -> Result<Progress, PushError> {
         let channel = self.channel().await?;
-        let request = wire::PushRequest {
-            archive_id: Bytes::copy_from_slice(&chunk.archive_id),
-            n_bytes: chunk.n_bytes,
-            offset: chunk.offset,
-            chunk: chunk.bytes,
-            source: chunk.source,
-            sequence: chunk.sequence,
-            opened_unix_nano: chunk.opened_ns,
-            closed_unix_nano: chunk.closed_ns,
-        };
-        let message = Message { compressed: false, payload: request.encode_to_vec().into() };
+        let message = Message { compressed: false, payload: write_push(chunk) };
         let reply = channel.unary(PUSH, HeaderMap::new(), message).await;
         let progress = reply.and_then(|reply| {
             let broken = |_| RpcStatus::new(Code::Internal, "not a PushResponse");
