@@ -39,7 +39,7 @@ fn kept(sent: &[Sent]) -> BTreeMap<TraceId, usize> {
     let (sampler, assembler, rules) = (config.sampler, config.assembler, config.rules);
     let mut core = Core::new(core::Config { sampler, assembler, rules, traces }).unwrap();
     let mut found = Vec::new();
-    for second in 0..N_TRACES / N_PER_S + LATE_MAX_S + 1 {
+    for second in 0..=N_TRACES / N_PER_S + LATE_MAX_S {
         let now = Timestamp((START_S + second) * 1_000 * MS);
         let mut builder = RequestBuilder::new();
         for (_, span) in sent.iter().filter(|(at, _)| *at == second) {
@@ -60,6 +60,7 @@ fn kept(sent: &[Sent]) -> BTreeMap<TraceId, usize> {
 }
 
 /// What is kept of spans in order and otherwise.
+#[expect(clippy::struct_field_names, reason = "counts are named n_ everywhere")]
 struct Both {
     n_kept: usize,
     /// Kept traces that have not all their spans, or some twice.
