@@ -76,16 +76,16 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Reads a window back within limits; `find` yields the bytes of a section.
+    /// Reads a window back within limits; `find` yields version and bytes of a section.
     ///
     /// # Errors
     /// A section is missing, ends early, exceeds a limit or contradicts another.
     pub(crate) fn read<'a>(
-        find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+        find: impl Fn([u8; 4]) -> Option<(u16, &'a [u8])>,
         limits: &Limits,
     ) -> Result<Self, Error> {
         let model = read_vocabulary(&find, limits)?;
-        let section = find(GANS).ok_or(Error::Missing(GANS))?;
+        let (_, section) = find(GANS).ok_or(Error::Missing(GANS))?;
         let (fitted, networks) = format::read(model, section, limits.section_bytes)?;
         Ok(Self { fitted, networks })
     }

@@ -22,7 +22,7 @@ use crate::summary::Summary;
 use crate::tag::Tag;
 use crate::traces::{Builder, Error as WindowError, Traces};
 
-/// Version of the sections of a model.
+/// Version of the section with the score.
 const VERSION: u16 = 1;
 /// The figures by which seeds are compared; the others are variants of them.
 const N_PRIMARY: usize = 16;
@@ -107,7 +107,8 @@ fn finish(
     model: Vec<([u8; 4], Vec<u8>)>,
     options: &Options,
 ) -> Result<(Vec<u8>, Summary), Error> {
-    let section = |(tag, bytes)| Section { tag: Tag(tag), version: VERSION, bytes };
+    let section =
+        |(tag, bytes)| Section { tag: Tag(tag), version: structured::version(tag), bytes };
     let mut sections: Vec<Section> = model.into_iter().map(section).collect();
     sections.extend(prepared.verbatim.iter().cloned());
     let mut header = prepared.header;
@@ -185,10 +186,13 @@ fn read(container: &Container) -> Result<Read, Error> {
     let mut found = Vec::new();
     for (tag, ..) in container.table() {
         if !matches!(tag, Tag::VERBATIM | Tag::FIDELITY | Tag::COLUMNS) {
-            found.push((tag, container.required(tag, VERSION)?));
+            found.push((tag, container.known(tag, structured::version(tag.0))?));
         }
     }
-    let find = |tag: [u8; 4]| found.iter().find(|(t, _)| t.0 == tag).map(|(_, bytes)| &bytes[..]);
+    let find = |tag: [u8; 4]| {
+        let (_, (version, bytes)) = found.iter().find(|(found, _)| found.0 == tag)?;
+        Some((*version, &bytes[..]))
+    };
     let limits = container.limits();
     match container.header().method {
         #[cfg(feature = "ctgan")]

@@ -2,10 +2,12 @@
 
 mod bins;
 mod calibration;
+mod clock;
 mod coder;
 mod codes;
 mod conditionals;
 mod coordinates;
+mod coupling;
 mod deck;
 mod domain;
 mod emit;
@@ -20,6 +22,7 @@ mod model;
 mod pins;
 pub(crate) mod template;
 mod text;
+mod timing;
 mod topology;
 mod tree;
 #[cfg(feature = "ctgan")]
@@ -31,6 +34,7 @@ use crate::limits::Limits;
 use crate::traces::Traces;
 
 pub(crate) use emit::{Mark, emit};
+pub(crate) use format::version;
 #[cfg(feature = "ctgan")]
 pub(crate) use generate::order_siblings;
 pub(crate) use model::Model;
@@ -115,17 +119,17 @@ impl Fitted {
         sections
     }
 
-    /// Reads it back within limits; `find` yields the bytes of a section. With a section of pins it
+    /// Reads it back within limits; `find` yields version and bytes of a section. With a section of pins it
     /// is L2.
     ///
     /// # Errors
     /// A section is missing, ends early, exceeds a limit or contradicts another.
     pub(crate) fn read<'a>(
-        find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+        find: impl Fn([u8; 4]) -> Option<(u16, &'a [u8])>,
         limits: &Limits,
     ) -> Result<Self, Error> {
         let model = format::read(&find, limits)?;
-        let pins = find(PINS).map(|bytes| pins::read(&model, bytes)).transpose()?;
+        let pins = find(PINS).map(|(_, bytes)| pins::read(&model, bytes)).transpose()?;
         Ok(Self { model, pins })
     }
 

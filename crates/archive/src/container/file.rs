@@ -227,10 +227,10 @@ impl Container {
         self.sections(tag).next().transpose()
     }
 
-    /// The section of this tag, of the one version known.
-    pub(crate) fn required(&self, tag: Tag, version: u16) -> Result<Bytes, Error> {
+    /// The section of this tag, of a version up to `version`, and its version.
+    pub(crate) fn known(&self, tag: Tag, version: u16) -> Result<(u16, Bytes), Error> {
         match self.section(tag)? {
-            Some((found, bytes)) if found == version => Ok(bytes),
+            Some((found, bytes)) if (1..=version).contains(&found) => Ok((found, bytes)),
             Some(_) => Err(Error::corrupt(tag, 0, "unknown version of the section")),
             None => Err(Error::Missing { tag }),
         }

@@ -98,7 +98,7 @@ impl Bins {
         (i128::from(low) + ((width * share) >> 32)) as i64
     }
 
-    #[cfg(test)]
+    /// Lower and upper edge of a bin.
     pub(crate) fn bounds(&self, bin: usize) -> (i64, i64) {
         self.parts.get(bin).map_or((0, 0), |parts| (parts[0], parts[N_PARTS]))
     }

@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::codes::Codes;
+use super::coupling::{Coupling, KEYS, Key, Numbers};
 use super::features::{Feature, Kind};
 use super::learn::{Costs, Learner, Values};
 use super::model::{Conditionals, Model};
@@ -12,6 +13,11 @@ use super::tree::Tree;
 const FEATURE_CODES_MAX: usize = 64;
 /// Columns of the parent offered at most.
 const PARENT_COLUMNS_MAX: usize = 10;
+
+/// Spans of a window from which gaps and tails weigh less: what trees cost grows with their rows, and
+/// a file of any window should keep to 50 KB.
+const LARGE: usize = 1 << 20;
+const LARGE_WEIGHT: f64 = 0.9;
 
 const STRUCTURE: [Kind; 13] = [
     Kind::Bucket,
@@ -28,7 +34,7 @@ const STRUCTURE: [Kind; 13] = [
     Kind::ParentError,
     Kind::RootError,
 ];
-const TIMING: [Kind; 8] = [
+const TIMING: [Kind; 10] = [
     Kind::Duration,
     Kind::ParentTail,
     Kind::ParentGap,
@@ -37,6 +43,8 @@ const TIMING: [Kind; 8] = [
     Kind::SiblingTail,
     Kind::SiblingGap,
     Kind::OwnGap,
+    Kind::LeftBefore,
+    Kind::LeftAtStart,
 ];
 
 /// A learner and what bits cost for each kind of target.
@@ -60,7 +68,7 @@ impl Costing {
         Self {
             learner: Learner::new(costs, n_rows),
             costs,
-            time_weight: options.time_weight,
+            time_weight: options.time_weight * if n_rows > LARGE { LARGE_WEIGHT } else { 1.0 },
             duration_weight: options.duration_weight,
         }
     }
@@ -116,13 +124,16 @@ pub(crate) fn fit_conditionals(
     model: &Model,
     codes: &Codes,
     targets: &[u16],
+    numbers: &Numbers<'_>,
 ) -> Vec<Conditionals> {
     let mut spans_of = vec![Vec::new(); model.sites.len()];
     for (span, &node) in codes.node.iter().enumerate() {
         spans_of[node as usize].push(span as u32);
     }
     let nodes = spans_of.iter().enumerate();
-    nodes.map(|(node, spans)| fit_node(costing, model, codes, targets, (node, spans))).collect()
+    nodes
+        .map(|(node, spans)| fit_node(costing, model, codes, targets, numbers, (node, spans)))
+        .collect()
 }
 
 fn fit_node(
@@ -130,6 +141,7 @@ fn fit_node(
     model: &Model,
     codes: &Codes,
     targets: &[u16],
+    numbers: &Numbers<'_>,
     (node, spans): (usize, &[u32]),
 ) -> Conditionals {
     let all = |features: Vec<Feature>| -> Vec<Values> {
@@ -159,16 +171,35 @@ fn fit_node(
     }
     let timing = all(TIMING.map(Feature::of).to_vec());
     let times: Vec<&Values> = structure.iter().chain(&around).chain(&own).chain(&timing).collect();
-    let is_own_gap = |values: &&&Values| values.feature.kind != Kind::OwnGap;
-    let for_gap: Vec<&Values> = times.iter().filter(is_own_gap).copied().collect();
+    let is_before_gap =
+        |values: &&&Values| !matches!(values.feature.kind, Kind::OwnGap | Kind::LeftAtStart);
+    let for_gap: Vec<&Values> = times.iter().filter(is_before_gap).copied().collect();
+    let is_before_tail = |values: &&&Values| values.feature.kind != Kind::LeftBefore;
+    let for_tail: Vec<&Values> = times.iter().filter(is_before_tail).copied().collect();
     // Roots have no gap; a node that is sometimes a root is fitted on the other spans.
     let gap: Vec<u16> = spans.iter().map(|&span| codes.gap[span as usize]).collect();
     let has_gap = gap.iter().any(|&gap| gap > 0);
     let weight = costing.time_weight;
+    let couple = |costing: &Costing, keys: &[Key], values: &[i64]| {
+        let values: Vec<i64> = spans.iter().map(|&span| values[span as usize]).collect();
+        let number = |key, row: usize| numbers.of(codes, key, spans[row] as usize);
+        Coupling::fit(keys, &costing.learner.leaf_of, &values, number)
+    };
     let gap = has_gap.then(|| costing.learn(weight, &gap, true, &for_gap));
+    let keys = [
+        Key::Duration,
+        Key::ParentTail,
+        Key::SiblingTail,
+        Key::SameTail,
+        Key::ParentGap,
+        Key::GrandTail,
+    ];
+    let gap_coupling =
+        if has_gap { couple(costing, &keys, numbers.gap) } else { Coupling::default() };
     let tail: Vec<u16> = spans.iter().map(|&span| codes.tail[span as usize]).collect();
-    let tail = costing.learn(weight, &tail, true, &times);
-    Conditionals { columns, gap, tail }
+    let tail = costing.learn(weight, &tail, true, &for_tail);
+    let tail_coupling = couple(costing, &KEYS[1..], numbers.tail);
+    Conditionals { columns, gap, tail, gap_coupling, tail_coupling }
 }
 
 fn is_feature(model: &Model, column: u16) -> bool {

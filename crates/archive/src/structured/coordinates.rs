@@ -27,6 +27,9 @@ pub(crate) enum Reference {
 pub(crate) struct Coordinates {
     pub(crate) gap: Vec<i64>,
     pub(crate) tail: Vec<i64>,
+    /// What is left of the trace's duration where each gap begins, and where each span does.
+    pub(crate) left_gap: Vec<i64>,
+    pub(crate) left_tail: Vec<i64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -109,15 +112,29 @@ impl Coordinates {
     pub(crate) fn of(traces: &Traces, edges: &[u32], references: &[Reference]) -> Self {
         let n = traces.n_spans();
         let mut gap = vec![0; n];
+        let (mut left_gap, mut left_tail) = (vec![0; n], vec![0; n]);
+        let (mut root_end, mut is_async) = (0, vec![false; n]);
         let mut last_end: Vec<u64> = traces.start.clone();
         let mut latest: Vec<u64> = traces.start.clone();
         for (span, &edge) in edges.iter().enumerate() {
             let parent = traces.parent[span];
             if parent == NO_PARENT {
+                root_end = traces.end[span];
+                left_tail[span] = difference(root_end, traces.start[span]);
+                left_gap[span] = left_tail[span];
                 continue;
             }
             let parent = parent as usize;
             let (start, end) = (traces.start[span], traces.end[span]);
+            let from = match references[edge as usize] {
+                Reference::Sequence => last_end[parent],
+                Reference::Parallel | Reference::Async => traces.start[parent],
+            };
+            is_async[span] = is_async[parent] || references[edge as usize] == Reference::Async;
+            if !is_async[span] {
+                left_gap[span] = difference(root_end, from);
+                left_tail[span] = difference(root_end, start);
+            }
             gap[span] = match references[edge as usize] {
                 Reference::Parallel => difference(start, traces.start[parent]),
                 Reference::Sequence => difference(start, last_end[parent]),
@@ -129,7 +146,7 @@ impl Coordinates {
             }
         }
         let tail = (0..n).map(|span| difference(traces.end[span], latest[span])).collect();
-        Self { gap, tail }
+        Self { gap, tail, left_gap, left_tail }
     }
 }
 
@@ -149,7 +166,8 @@ pub(crate) struct Placer {
     latest: Vec<i64>,
     /// Spans whose children are being placed, and the async ones that wait for their end.
     stack: Vec<Step>,
-    children: Vec<Vec<u32>>,
+    /// Last child of each span; the ones before are its siblings.
+    last_child: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -179,10 +197,10 @@ impl Placer {
             times.clear();
             times.resize(n, 0);
         }
-        self.children.resize_with(n.max(self.children.len()), Vec::new);
-        self.children[..n].iter_mut().for_each(Vec::clear);
+        self.last_child.clear();
+        self.last_child.resize(n, NONE);
         for (at, place) in shape.places.iter().enumerate().skip(1) {
-            self.children[place.parent as usize].push(at as u32);
+            self.last_child[place.parent as usize] = at as u32;
         }
         let reference = |at: u32| references[shape.places[at as usize].edge as usize];
         self.stack.clear();
@@ -195,9 +213,13 @@ impl Placer {
                     let at = at as usize;
                     (self.start[at], self.last_end[at], self.latest[at]) = (start, start, start);
                     self.stack.push(Step::Close(at as u32));
-                    let inner = self.children[at].iter().rev();
-                    let inner = inner.filter(|&&child| reference(child) != Reference::Async);
-                    self.stack.extend(inner.map(|&child| Step::Enter(child)));
+                    let mut child = self.last_child[at];
+                    while child != NONE {
+                        if reference(child) != Reference::Async {
+                            self.stack.push(Step::Enter(child));
+                        }
+                        child = shape.places[child as usize].sibling;
+                    }
                 }
                 Step::Close(at) => {
                     let (_, tail) = offsets(at as usize);
@@ -209,9 +231,13 @@ impl Placer {
                         self.last_end[parent] = self.end[i];
                         self.latest[parent] = self.latest[parent].max(self.end[i]);
                     }
-                    let later = self.children[i].iter().rev();
-                    let later = later.filter(|&&child| reference(child) == Reference::Async);
-                    self.stack.extend(later.map(|&child| Step::Enter(child)));
+                    let mut child = self.last_child[i];
+                    while child != NONE {
+                        if reference(child) == Reference::Async {
+                            self.stack.push(Step::Enter(child));
+                        }
+                        child = shape.places[child as usize].sibling;
+                    }
                 }
             }
         }

@@ -6,6 +6,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use super::coupling::Coupling;
+
 /// 2^32 times the golden ratio's fractional part.
 const STEP: u32 = 0x9e37_79b9;
 
@@ -49,7 +51,31 @@ impl Deck {
     pub(crate) fn draw(&mut self, leaves: &[u32], scratch: &mut Scratch, out: &mut Vec<u32>) {
         out.clear();
         out.resize(leaves.len(), 0);
-        let Scratch { order, draws } = scratch;
+        self.hand_out(leaves, None, scratch, out);
+    }
+
+    /// The same with draws handed out by the numbers of a key, one for each row: rows of a leaf with
+    /// higher numbers get higher draws as often as the coupling says.
+    pub(crate) fn draw_coupled(
+        &mut self,
+        leaves: &[u32],
+        (coupling, numbers): (Coupling, [&[i64]; 2]),
+        scratch: &mut Scratch,
+        out: &mut Vec<u32>,
+    ) {
+        out.clear();
+        out.resize(leaves.len(), 0);
+        self.hand_out(leaves, Some((coupling, numbers)), scratch, out);
+    }
+
+    fn hand_out(
+        &mut self,
+        leaves: &[u32],
+        coupled: Option<(Coupling, [&[i64]; 2])>,
+        scratch: &mut Scratch,
+        out: &mut [u32],
+    ) {
+        let Scratch { order, draws, ranked, scores } = scratch;
         order.clear();
         order.extend(leaves.iter().enumerate().map(|(at, &leaf)| (leaf, at as u32)));
         order.sort_unstable();
@@ -66,6 +92,14 @@ impl Deck {
                 draws.push(u);
             }
             *phase = Some(u);
+            if let Some((coupling, numbers)) = coupled {
+                draws.sort_unstable();
+                rank(&mut self.rng, coupling, rows, numbers, ranked, scores);
+                for (&(_, row), &draw) in scores.iter().zip(draws.iter()) {
+                    out[row as usize] = draw;
+                }
+                continue;
+            }
             shuffle(&mut self.rng, draws);
             for (&(_, row), &draw) in rows.iter().zip(draws.iter()) {
                 out[row as usize] = draw;
@@ -74,11 +108,44 @@ impl Deck {
     }
 }
 
+/// Orders rows by a mixture of the ranks of their numbers and chance.
+fn rank(
+    rng: &mut ChaCha8Rng,
+    coupling: Coupling,
+    rows: &[(u32, u32)],
+    numbers: [&[i64]; 2],
+    ranked: &mut Vec<(i64, u32)>,
+    scores: &mut Vec<(i64, u32)>,
+) {
+    scores.clear();
+    scores.extend(
+        rows.iter().map(|&(_, row)| (i64::from(coupling.chance) * i64::from(rng.next_u32()), row)),
+    );
+    let n = rows.len() as i64;
+    for ((_, steps), numbers) in coupling.keys.into_iter().zip(numbers) {
+        if steps == 0 {
+            continue;
+        }
+        ranked.clear();
+        ranked.extend(
+            rows.iter().enumerate().map(|(at, &(_, row))| (numbers[row as usize], at as u32)),
+        );
+        shuffle(rng, ranked);
+        ranked.sort_by_key(|entry| entry.0);
+        for (rank, &(_, at)) in ranked.iter().enumerate() {
+            scores[at as usize].0 += i64::from(steps) * (((2 * rank as i64 + 1) << 31) / n);
+        }
+    }
+    scores.sort_unstable();
+}
+
 /// Buffers of [`Deck::draw`].
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     order: Vec<(u32, u32)>,
     draws: Vec<u32>,
+    ranked: Vec<(i64, u32)>,
+    scores: Vec<(i64, u32)>,
 }
 
 #[cfg(test)]

@@ -75,6 +75,10 @@ kinds! {
     SiblingGap,
     /// Bin of the span's own gap.
     OwnGap,
+    /// What is left of the trace's duration where the span's gap begins.
+    LeftBefore,
+    /// What is left of it where the span begins.
+    LeftAtStart,
 }
 
 impl Kind {
@@ -99,6 +103,8 @@ impl Kind {
                 | Self::SiblingTail
                 | Self::SiblingGap
                 | Self::OwnGap
+                | Self::LeftBefore
+                | Self::LeftAtStart
         )
     }
 

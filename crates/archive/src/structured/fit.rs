@@ -6,9 +6,11 @@ use crate::traces::{Pod, Traces};
 
 use super::bins::Bins;
 use super::calibration::Quantiles;
+use super::clock::left_code;
 use super::codes::{Codes, Layout};
 use super::conditionals::{Costing, fit_conditionals, fit_duration, fit_shape};
 use super::coordinates::{Coordinates, edges_of, references};
+use super::coupling::Numbers;
 use super::domain::{Datum, RARE, SUPPORT_MIN};
 use super::keys::{Fitted, fit_keys};
 use super::model::{BUCKET_NS, Model, N_SLOTS_MAX, Resource, Site};
@@ -22,6 +24,8 @@ const BINS: usize = 28;
 const RARE_MAX: u32 = 6;
 /// Buckets at most; longer windows have wider ones.
 const N_BUCKETS_MAX: u64 = 60_000;
+/// As many empty buckets one after the other are left out: an hour.
+const PAUSE_MIN: u64 = 60;
 pub(crate) const N_SHAPES_MAX: usize = 1 << 16;
 /// Longer names are not taken for those of operations.
 const PLAIN_LEN_MAX: usize = 80;
@@ -73,11 +77,19 @@ pub(crate) fn fit(traces: &Traces, options: &Options) -> Result<Fit, Error> {
     );
     let targets = fill_columns(traces, &fitted, &resources, &model, &mut codes);
     model.keys = fitted.into_iter().map(|fitted| fitted.key).collect();
-    fill_times(traces, &mut model, &mut codes);
+    let coordinates = fill_times(traces, &mut model, &mut codes);
+    let roots = codes.offsets[..codes.n_traces()].iter();
+    let durations: Vec<i64> = roots.map(|&root| coordinates.left_tail[root as usize]).collect();
     let mut costing = Costing::new(options, codes.n_spans());
     model.shape = fit_shape(&mut costing, &model, &codes);
     model.duration = fit_duration(&mut costing, &model, &codes);
-    model.nodes = fit_conditionals(&mut costing, &model, &codes, &targets);
+    let numbers = Numbers {
+        topology: &model.topology,
+        gap: &coordinates.gap,
+        tail: &coordinates.tail,
+        duration: &durations,
+    };
+    model.nodes = fit_conditionals(&mut costing, &model, &codes, &targets, &numbers);
     Ok(Fit { model, codes })
 }
 
@@ -244,19 +256,59 @@ pub(super) fn labels(traces: &Traces, site_of: &[u32], sites: &[Site]) -> Result
 fn buckets(traces: &Traces, model: &mut Model) -> Vec<u16> {
     let root_start = |trace: usize| traces.start[traces.offsets[trace] as usize];
     let starts: Vec<u64> = (0..traces.n_traces()).map(root_start).collect();
-    let (Some(&first), Some(&last)) = (starts.iter().min(), starts.iter().max()) else {
+    let Some(&first) = starts.iter().min() else {
         return Vec::new();
     };
-    let n_minutes = (last - first) / BUCKET_NS + 2;
-    model.bucket_ns = BUCKET_NS * n_minutes.div_ceil(N_BUCKETS_MAX);
-    model.begin_ns = first / model.bucket_ns * model.bucket_ns;
-    let bucket_of = |start: &u64| ((start - model.begin_ns) / model.bucket_ns) as u16;
+    let mut sorted = starts.clone();
+    sorted.sort_unstable();
+    model.bucket_ns = BUCKET_NS;
+    let (numbers, pauses) = loop {
+        let width = model.bucket_ns;
+        model.begin_ns = first / width * width;
+        let found = dense(sorted.iter().map(|start| (start - model.begin_ns) / width));
+        if found.0.last().is_none_or(|last| last.1 < N_BUCKETS_MAX) {
+            break found;
+        }
+        model.bucket_ns *= 2;
+    };
+    model.pauses = pauses;
+    let bucket_of = |start: &u64| {
+        let number = (start - model.begin_ns) / model.bucket_ns;
+        let at = numbers.partition_point(|bucket| bucket.0 < number);
+        numbers[at].1 as u16
+    };
+    let part = |start: u64| {
+        let inside = u128::from((start - model.begin_ns) % model.bucket_ns);
+        (inside * 256 / u128::from(model.bucket_ns)) as u8
+    };
+    model.ends = [part(first), part(sorted[sorted.len() - 1])];
     let buckets: Vec<u16> = starts.iter().map(bucket_of).collect();
-    model.per_bucket = vec![0; usize::from(bucket_of(&last)) + 1];
+    model.per_bucket = vec![0; numbers.last().map_or(0, |last| last.1 as usize + 1)];
     for &bucket in &buckets {
         model.per_bucket[usize::from(bucket)] += 1;
     }
     buckets
+}
+
+/// (Number, bucket) for ascending numbers, so that long runs of numbers that none has take no
+/// buckets, and where how many are left out.
+fn dense(sorted: impl Iterator<Item = u64>) -> (Vec<(u64, u64)>, Vec<(u16, u32)>) {
+    let mut numbers: Vec<(u64, u64)> = Vec::new();
+    let mut pauses = Vec::new();
+    for number in sorted {
+        let Some(&(last, bucket)) = numbers.last() else {
+            numbers.push((number, 0));
+            continue;
+        };
+        let n_empty = (number - last).saturating_sub(1);
+        if n_empty >= PAUSE_MIN && u32::try_from(n_empty).is_ok() {
+            numbers.push((number, bucket + 1));
+            pauses.push(((bucket + 1) as u16, n_empty as u32));
+        } else if number > last {
+            numbers.push((number, bucket + number - last));
+        }
+    }
+    (numbers, pauses)
 }
 
 /// Which traces are drawn and which are stored one by one.
@@ -340,7 +392,7 @@ fn fill_columns(
 }
 
 /// References, bins and codes of all times.
-fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) {
+fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) -> Coordinates {
     let edges = edges_of(&model.topology, &codes.label);
     model.references = references(traces, &edges, model.topology.edges.len());
     let coordinates = Coordinates::of(traces, &edges, &model.references);
@@ -364,6 +416,9 @@ fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) {
     model.tails = by_site(&coordinates.tail, false);
     for span in 0..codes.n_spans() {
         let node = codes.node[span] as usize;
+        let all = coordinates.left_tail[codes.offsets[codes.trace[span] as usize] as usize];
+        codes.left_gap[span] = left_code(coordinates.left_gap[span], all);
+        codes.left_tail[span] = left_code(coordinates.left_tail[span], all);
         codes.tail[span] = model.tails[node].bin_of(coordinates.tail[span]) as u16 + 1;
         if !is_root(span) {
             codes.gap[span] = model.gaps[node].bin_of(coordinates.gap[span]) as u16 + 1;
@@ -387,6 +442,7 @@ fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) {
         let bins = &model.durations[entry(trace)];
         codes.duration[trace] = bins.bin_of(duration(trace)) as u16 + 1;
     }
+    coordinates
 }
 
 fn quantiles(

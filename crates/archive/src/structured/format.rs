@@ -52,11 +52,12 @@ struct Stream<C> {
     coder: C,
     texts: Texts,
     limits: Limits,
+    version: u16,
 }
 
 impl<C: Coder> Stream<C> {
-    fn new(coder: C, limits: Limits) -> Self {
-        Self { coder, texts: Texts::new(), limits }
+    fn new(coder: C, limits: Limits, version: u16) -> Self {
+        Self { coder, texts: Texts::new(), limits, version }
     }
 
     fn values_max(&self) -> u32 {
@@ -141,6 +142,14 @@ const NAMES: [&str; 16] = [
     "leaves",
 ];
 
+/// The version in which a section is written; earlier ones are read.
+pub(crate) const fn version(tag: [u8; 4]) -> u16 {
+    match tag {
+        TIMES | TREES => 2,
+        _ => 1,
+    }
+}
+
 /// Sections of a model in file order.
 const ALL: [[u8; 4]; 6] = [DICT, SHAPES, LABELLED, TIMES, BINS, TREES];
 
@@ -153,7 +162,7 @@ pub(crate) fn write(model: &Model) -> Vec<([u8; 4], Vec<u8>)> {
 pub(crate) fn write_part(model: &Model, tags: &[[u8; 4]]) -> Vec<([u8; 4], Vec<u8>)> {
     let mut copy = model.clone();
     let coded = |&tag: &[u8; 4]| {
-        let mut stream = Stream::new(Encoder::new(), Limits::default());
+        let mut stream = Stream::new(Encoder::new(), Limits::default(), version(tag));
         let result = section(tag, &mut stream, &mut copy);
         debug_assert!(result.is_ok(), "{result:?}");
         (tag, stream.coder.finish())
@@ -161,12 +170,12 @@ pub(crate) fn write_part(model: &Model, tags: &[[u8; 4]]) -> Vec<([u8; 4], Vec<u
     tags.iter().map(coded).collect()
 }
 
-/// Reads a model back within limits. `find` yields the bytes of a section.
+/// Reads a model back within limits. `find` yields the version and the bytes of a section.
 ///
 /// # Errors
 /// A section is missing, ends early, exceeds a limit or contradicts another.
 pub(crate) fn read<'a>(
-    find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+    find: impl Fn([u8; 4]) -> Option<(u16, &'a [u8])>,
     limits: &Limits,
 ) -> Result<Model, Error> {
     read_part(find, limits, &ALL)
@@ -177,14 +186,14 @@ pub(crate) fn read<'a>(
 /// # Errors
 /// As [`read`].
 pub(crate) fn read_part<'a>(
-    find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+    find: impl Fn([u8; 4]) -> Option<(u16, &'a [u8])>,
     limits: &Limits,
     tags: &[[u8; 4]],
 ) -> Result<Model, Error> {
     let mut model = Model::default();
     for &tag in tags {
-        let bytes = find(tag).ok_or(Error::Missing(tag))?;
-        let mut stream = Stream::new(Decoder::new(bytes), *limits);
+        let (version, bytes) = find(tag).ok_or(Error::Missing(tag))?;
+        let mut stream = Stream::new(Decoder::new(bytes), *limits, version);
         section(tag, &mut stream, &mut model)?;
         stream.coder.check()?;
     }

@@ -7,12 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng as _;
 use rustc_hash::FxHashMap;
 
-use super::calibration::Map;
 use super::codes::Codes;
-use super::coordinates::Placer;
+use super::coupling::{Coupling, Key};
 use super::deck::{Deck, Scratch, shuffle, stream};
 use super::features::Feature;
-use super::mend::Mender;
 use super::model::{COPY, Model, TARGET};
 use super::pins::Pins;
 use super::topology::{NONE, Shape};
@@ -26,7 +24,6 @@ pub(crate) mod purpose {
     pub(crate) const COLUMN: u32 = 4;
     pub(crate) const GAP: u32 = 5;
     pub(crate) const TAIL: u32 = 6;
-    pub(crate) const VALUE: u32 = 7;
     pub(crate) const REPAIR: u32 = 8;
     pub(crate) const PICK: u32 = 9;
     pub(crate) const TARGET: u32 = 10;
@@ -47,16 +44,21 @@ pub(crate) struct Generated {
 }
 
 /// Spans by position and node: the waves in which things are drawn.
-struct Groups {
+pub(crate) struct Groups {
     /// (Node, spans), by position and node.
-    all: Vec<(u32, Vec<u32>)>,
+    pub(crate) all: Vec<(u32, Vec<u32>)>,
 }
 
-struct Draws {
+/// Draws of a tree for many spans, with their scratch.
+#[derive(Debug, Default)]
+pub(crate) struct Draws {
     scratch: Scratch,
     leaves: Vec<u32>,
     /// What was drawn.
-    codes: Vec<u32>,
+    pub(crate) codes: Vec<u32>,
+    /// How far through the code's share, out of 2^32; of times alone.
+    pub(crate) inside: Vec<u32>,
+    numbers: [Vec<i64>; 2],
 }
 
 /// Generates a window; with pins, shape and duration of each trace are given.
@@ -72,13 +74,13 @@ pub(crate) fn generate(model: &Model, pins: Option<&Pins>, seed: u64) -> Generat
     let copied = vec![false; n_slots];
     let mut generated = Generated { codes, copied, picks, ..Generated::default() };
     let groups = Groups::of(&generated.codes);
-    let mut draws = Draws { scratch: Scratch::default(), leaves: Vec::new(), codes: Vec::new() };
+    let mut draws = Draws::default();
     match pins {
         None => durations(model, seed, &mut generated.codes, &mut draws),
         Some(pins) => generated.codes.duration = pins.iter().map(|pin| pin.2).collect(),
     }
     columns(model, seed, &groups, &mut generated, &mut draws);
-    times(model, seed, &groups, &mut generated, &mut draws);
+    super::timing::times(model, seed, &groups, &mut generated, &mut draws);
     generated
 }
 
@@ -159,8 +161,38 @@ impl Groups {
 }
 
 impl Draws {
+    /// One draw of `tree` for each span, and where in the code's share it fell, with a coupling.
+    pub(crate) fn coupled(
+        &mut self,
+        (deck, tree, coupling): (&mut Deck, &Tree, Coupling),
+        spans: &[u32],
+        feature: impl Fn(u32, Feature) -> u16,
+        number: impl Fn(Key, u32) -> i64,
+    ) {
+        self.leaves.clear();
+        self.leaves
+            .extend(spans.iter().map(|&span| tree.leaf(|asked| feature(span, asked)) as u32));
+        if coupling.is_none() {
+            deck.draw(&self.leaves, &mut self.scratch, &mut self.codes);
+        } else {
+            for (numbers, (key, _)) in self.numbers.iter_mut().zip(coupling.keys) {
+                numbers.clear();
+                numbers.extend(spans.iter().map(|&span| number(key, span)));
+            }
+            let [a, b] = &self.numbers;
+            let coupled = (coupling, [&a[..], &b[..]]);
+            deck.draw_coupled(&self.leaves, coupled, &mut self.scratch, &mut self.codes);
+        }
+        self.inside.clear();
+        for (draw, &leaf) in self.codes.iter_mut().zip(&self.leaves) {
+            let (code, inside) = tree.leaves[leaf as usize].draw_inside(*draw);
+            *draw = u32::from(code);
+            self.inside.push(inside);
+        }
+    }
+
     /// One draw of `tree` for each span: calls `set` with the span and the code drawn.
-    fn of(
+    pub(crate) fn of(
         &mut self,
         deck: &mut Deck,
         tree: &Tree,
@@ -238,261 +270,6 @@ fn columns(
     }
 }
 
-/// Rounds in which traces whose duration is off are drawn anew.
-const N_ROUNDS: u32 = 8;
-/// A duration within one in this many of its target is right.
-const CLOSE: u64 = 64;
-/// Gaps and tails under way, and the best so far.
-struct Times {
-    gap: Vec<i64>,
-    tail: Vec<i64>,
-    best_gap: Vec<i64>,
-    best_tail: Vec<i64>,
-    /// The duration each trace should have, and by how much its best one is off, as a ratio in
-    /// 1/2^20.
-    target: Vec<i64>,
-    off: Vec<u64>,
-    /// What brings the durations of each node to their quantiles.
-    maps: Vec<Map>,
-}
-
-struct Timer<'m> {
-    model: &'m Model,
-    decks: Vec<(Option<Deck>, Deck)>,
-    inside: Vec<ChaCha8Rng>,
-}
-
-fn times(model: &Model, seed: u64, groups: &Groups, generated: &mut Generated, draws: &mut Draws) {
-    let n = generated.codes.n_spans();
-    let mut times = Times {
-        gap: vec![0; n],
-        tail: vec![0; n],
-        best_gap: vec![0; n],
-        best_tail: vec![0; n],
-        target: targets(model, seed, &generated.codes),
-        off: vec![u64::MAX; generated.codes.n_traces()],
-        maps: vec![Map::default(); model.sites.len()],
-    };
-    let mut timer = Timer::new(model, seed);
-    let mut placer = Placer::default();
-    timer.draw(&groups.all, &mut generated.codes, &mut times, draws);
-    times.best_gap.clone_from(&times.gap);
-    times.best_tail.clone_from(&times.tail);
-    times.calibrate(model, &generated.codes, &mut placer);
-    times.judge(model, &generated.codes, &mut placer);
-    for round in 1..N_ROUNDS {
-        let codes = &generated.codes;
-        let is_open = |span: &u32| times.is_open(codes.trace[*span as usize] as usize);
-        let open: Vec<(u32, Vec<u32>)> = groups
-            .all
-            .iter()
-            .map(|(node, spans)| (*node, spans.iter().copied().filter(is_open).collect()))
-            .filter(|group: &(u32, Vec<u32>)| !group.1.is_empty())
-            .collect();
-        timer.draw(&open, &mut generated.codes, &mut times, draws);
-        times.judge(model, &generated.codes, &mut placer);
-        if round == N_ROUNDS / 2 {
-            times.calibrate(model, &generated.codes, &mut placer);
-            times.judge_best(model, &generated.codes, &mut placer);
-        }
-    }
-    times.calibrate(model, &generated.codes, &mut placer);
-    place(model, seed, generated, &times, &mut placer);
-}
-
-/// A duration for each trace inside its bin.
-fn targets(model: &Model, seed: u64, codes: &Codes) -> Vec<i64> {
-    let mut rng = stream(seed, purpose::TARGET, 0, 0);
-    let target = |trace: usize| {
-        let entry = model.topology.spans(codes.label[trace]).entry() as usize;
-        let bin = usize::from(codes.duration[trace]).saturating_sub(1);
-        model.durations[entry].value(bin, rng.next_u32()).max(1)
-    };
-    (0..codes.n_traces()).map(target).collect()
-}
-
-impl<'m> Timer<'m> {
-    fn new(model: &'m Model, seed: u64) -> Self {
-        let deck = |purpose, node: usize, tree: &Tree| {
-            Deck::new(stream(seed, purpose, node as u32, 0), tree.leaves.len())
-        };
-        let nodes = model.nodes.iter().enumerate();
-        let decks = nodes.map(|(node, conditionals)| {
-            let gap = conditionals.gap.as_ref();
-            let gap = gap.map(|tree| deck(purpose::GAP, node, tree));
-            (gap, deck(purpose::TAIL, node, &conditionals.tail))
-        });
-        let decks = decks.collect();
-        let inside =
-            (0..model.sites.len()).map(|node| stream(seed, purpose::VALUE, node as u32, 0));
-        Self { model, decks, inside: inside.collect() }
-    }
-
-    /// Gap and tail of all spans of some groups.
-    fn draw(
-        &mut self,
-        groups: &[(u32, Vec<u32>)],
-        codes: &mut Codes,
-        times: &mut Times,
-        draws: &mut Draws,
-    ) {
-        let model = self.model;
-        for (node, spans) in groups {
-            let node = *node as usize;
-            let conditionals = &model.nodes[node];
-            let first = spans[0];
-            let is_root = codes.offsets[codes.trace[first as usize] as usize] == first;
-            let (gap_deck, tail_deck) = &mut self.decks[node];
-            let inside = &mut self.inside[node];
-            if let (Some(tree), Some(deck), false) = (&conditionals.gap, gap_deck, is_root) {
-                draws.of(deck, tree, spans, |span, asked| {
-                    codes.feature(&model.topology, &model.layout, span as usize, asked)
-                });
-                for (&span, &code) in spans.iter().zip(&draws.codes) {
-                    let code = (code as u16).max(1);
-                    codes.gap[span as usize] = code;
-                    times.gap[span as usize] =
-                        model.gaps[node].value(usize::from(code) - 1, inside.next_u32());
-                }
-            }
-            draws.of(tail_deck, &conditionals.tail, spans, |span, asked| {
-                codes.feature(&model.topology, &model.layout, span as usize, asked)
-            });
-            for (&span, &code) in spans.iter().zip(&draws.codes) {
-                let code = (code as u16).max(1);
-                codes.tail[span as usize] = code;
-                times.tail[span as usize] =
-                    model.tails[node].value(usize::from(code) - 1, inside.next_u32());
-            }
-        }
-    }
-}
-
-impl Times {
-    /// Whether a trace's duration is still off.
-    fn is_open(&self, trace: usize) -> bool {
-        self.off[trace] > (1 << 20) + (1 << 20) / CLOSE
-    }
-
-    /// Keeps what was drawn for each open trace if it is closer to its target.
-    fn judge(&mut self, model: &Model, codes: &Codes, placer: &mut Placer) {
-        for trace in 0..codes.n_traces() {
-            if !self.is_open(trace) {
-                continue;
-            }
-            let shape = model.topology.spans(codes.label[trace]);
-            let spans = codes.offsets[trace] as usize..codes.offsets[trace + 1] as usize;
-            let (gap, tail) = (&self.gap[spans.clone()], &self.tail[spans.clone()]);
-            let finish = finish(shape, &self.maps);
-            placer.place(shape, &model.references, |at| (gap[at], tail[at]), finish);
-            let off = off(placer.end[0], self.target[trace]);
-            if off < self.off[trace] {
-                self.off[trace] = off;
-                self.best_gap[spans.clone()].copy_from_slice(gap);
-                self.best_tail[spans].copy_from_slice(tail);
-            }
-        }
-    }
-
-    /// Measures again how far off each trace is.
-    fn judge_best(&mut self, model: &Model, codes: &Codes, placer: &mut Placer) {
-        for trace in 0..codes.n_traces() {
-            self.place(model, codes, trace, placer);
-            self.off[trace] = off(placer.end[0], self.target[trace]);
-        }
-    }
-
-    /// Places a trace as it is best so far.
-    fn place(&self, model: &Model, codes: &Codes, trace: usize, placer: &mut Placer) {
-        let shape = model.topology.spans(codes.label[trace]);
-        let begin = codes.offsets[trace] as usize;
-        let offsets = |at| (self.best_gap[begin + at], self.best_tail[begin + at]);
-        placer.place(shape, &model.references, offsets, finish(shape, &self.maps));
-    }
-
-    /// Finds the maps of all nodes for what is best so far, nodes without children first.
-    fn calibrate(&mut self, model: &Model, codes: &Codes, placer: &mut Placer) {
-        let heights = heights(model);
-        let top = heights.iter().copied().max().unwrap_or(0);
-        self.maps.fill(Map::default());
-        for height in 0..=top {
-            let wanted = |node: u32| {
-                heights[node as usize] == height && !model.quantiles[node as usize].grid.is_empty()
-            };
-            let mut drawn: Vec<Vec<i64>> = vec![Vec::new(); model.sites.len()];
-            for trace in 0..codes.n_traces() {
-                let shape = model.topology.spans(codes.label[trace]);
-                if !shape.spans.iter().skip(1).any(|span| wanted(span.0)) {
-                    continue;
-                }
-                self.place(model, codes, trace, placer);
-                for (at, &(node, _)) in shape.spans.iter().enumerate().skip(1) {
-                    if wanted(node) {
-                        drawn[node as usize].push(placer.end[at].saturating_sub(placer.start[at]));
-                    }
-                }
-            }
-            for (node, durations) in drawn.iter_mut().enumerate().filter(|of| !of.1.is_empty()) {
-                durations.sort_unstable();
-                self.maps[node] = model.quantiles[node].map(durations);
-            }
-        }
-    }
-}
-
-/// How far a duration is off, as the ratio of the larger to the smaller in 1/2^20.
-fn off(duration: i64, target: i64) -> u64 {
-    let (a, b) = (duration.max(1), target.max(1));
-    let off = (i128::from(a.max(b)) << 20) / i128::from(a.min(b));
-    u64::try_from(off).unwrap_or(u64::MAX)
-}
-
-/// The end of a span: its duration as drawn, mapped. Who waited for its children still does.
-fn finish<'a>(shape: &'a Shape, maps: &'a [Map]) -> impl Fn(usize, i64, i64, i64) -> i64 + 'a {
-    move |at, start, latest, tail| {
-        let drawn = latest.saturating_add(tail);
-        let map = &maps[shape.spans[at].0 as usize];
-        if at == 0 || map.is_identity() {
-            return drawn;
-        }
-        let end = start.saturating_add(map.of(drawn.saturating_sub(start)));
-        if tail >= 0 { end.max(latest) } else { end }
-    }
-}
-
-/// The most levels that stand below a span of each node in any shape.
-fn heights(model: &Model) -> Vec<u16> {
-    let mut heights = vec![0_u16; model.sites.len()];
-    for shape in &model.topology.shapes {
-        let mut below = vec![0_u16; shape.spans.len()];
-        for at in (0..shape.spans.len()).rev() {
-            let node = shape.spans[at].0 as usize;
-            heights[node] = heights[node].max(below[at]);
-            let above = below[at] + 1;
-            if let Some(parent) = below.get_mut(shape.places[at].parent as usize) {
-                *parent = above.max(*parent);
-            }
-        }
-    }
-    heights
-}
-
-fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, placer: &mut Placer) {
-    let codes = &generated.codes;
-    let starts = starts(model, seed, codes);
-    let mut mender = Mender::default();
-    for (trace, start) in starts.into_iter().enumerate() {
-        let shape = model.topology.spans(codes.label[trace]);
-        times.place(model, codes, trace, placer);
-        mender.mend(placer, shape, &model.references, times.target[trace]);
-        order_siblings(shape, &mut placer.start, &mut placer.end);
-        for at in 0..shape.spans.len() {
-            generated.start.push(start.saturating_add_signed(placer.start[at]));
-            generated.end.push(start.saturating_add_signed(placer.end[at]));
-        }
-    }
-}
-
 /// Makes siblings start one after the other, in the order of their shape: rounding may have joined
 /// two, and one that waits for its parent's end may stand before one that does not. The earlier one
 /// moves with all below it, so durations stay; only where it would start before its parent, the
@@ -524,7 +301,7 @@ pub(crate) fn order_siblings(shape: &Shape, start: &mut [i64], end: &mut [i64]) 
 }
 
 /// Starts spread evenly over each bucket, in random order of its traces.
-fn starts(model: &Model, seed: u64, codes: &Codes) -> Vec<u64> {
+pub(crate) fn starts(model: &Model, seed: u64, codes: &Codes) -> Vec<u64> {
     let mut rng = stream(seed, purpose::START, 0, 0);
     let mut starts = vec![0; codes.n_traces()];
     let mut begin = 0;
@@ -533,10 +310,10 @@ fn starts(model: &Model, seed: u64, codes: &Codes) -> Vec<u64> {
         let n = codes.bucket[begin..].partition_point(|&other| other == bucket);
         let mut order: Vec<u32> = (0..n as u32).collect();
         shuffle(&mut rng, &mut order);
-        let from = model.begin_ns.saturating_add(u64::from(bucket) * model.bucket_ns);
+        let (from, width) = model.bucket_times(bucket);
         for (at, &place) in order.iter().enumerate() {
             let share = u128::from(place) << 32 | u128::from(rng.next_u32());
-            let offset = u128::from(model.bucket_ns) * share / ((n as u128) << 32);
+            let offset = u128::from(width) * share / ((n as u128) << 32);
             starts[begin + at] = from.saturating_add(offset as u64);
         }
         begin += n;

@@ -48,6 +48,8 @@ pub(crate) struct Learner {
     dense: Vec<(u32, u32)>,
     stamp: u32,
     table: Vec<u32>,
+    /// Leaf of each row of the last tree.
+    pub(crate) leaf_of: Vec<u32>,
 }
 
 struct Problem<'a> {
@@ -103,6 +105,7 @@ impl Learner {
             dense: vec![(0, 0); 1 << 16],
             stamp: 0,
             table: Vec::new(),
+            leaf_of: Vec::new(),
         }
     }
 
@@ -114,6 +117,8 @@ impl Learner {
     pub(crate) fn learn(&mut self, target: &[u16], ordinal: bool, features: &[&Values]) -> Tree {
         let problem = Problem { target, ordinal, features };
         let mut rows: Vec<u32> = (0..target.len() as u32).collect();
+        self.leaf_of.clear();
+        self.leaf_of.resize(rows.len(), 0);
         let mut scratch = Vec::with_capacity(rows.len());
         let mut tree = Tree { steps: Vec::new(), leaves: Vec::new() };
         let mut tasks = vec![Task { rows: 0..rows.len(), depth: 0, right_of: None }];
@@ -133,7 +138,9 @@ impl Learner {
                 self.best_split(&problem, &rows[range.clone()], &classes, &total)
             };
             let Some((at, test)) = split else {
-                tree.steps.push(Step::Leaf(tree.leaves.len() as u32));
+                let leaf = tree.leaves.len() as u32;
+                tree.steps.push(Step::Leaf(leaf));
+                rows[range].iter().for_each(|&row| self.leaf_of[row as usize] = leaf);
                 let counts: Vec<(u16, u32)> = codes.into_iter().zip(total).collect();
                 tree.leaves.push(Leaf::of_counts(&counts, self.costs.precision));
                 continue;

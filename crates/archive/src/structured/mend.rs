@@ -1,47 +1,71 @@
 //! Brings a placed trace to the duration it should have, where drawing anew did not.
 //!
-//! What makes a trace long or short is nearly always one slow part of its critical path, so the
-//! largest part takes the difference: multiplying everything would bend the durations of all nodes,
-//! and leaving it to the root alone would tear the root from its children.
+//! First the gaps and tails of the critical path move inside their bins, each by its share of the room
+//! they have: that leaves the distribution of every call site as it was learnt. What little is missing
+//! then the root takes. Where much is missing, one slow part is nearly always what made the trace long
+//! or short, so the largest part takes it: multiplying everything would bend the durations of all
+//! nodes, and leaving it to the root alone would tear the root from its children.
 
 use super::coordinates::{Placer, Reference};
 use super::topology::{NONE, Shape};
 
-/// Times of all spans are first multiplied by at most one in this many more or less.
-const STRETCH: i64 = 64;
-/// Parts that are changed at most.
+/// Times that the parts are moved inside their bins: what is critical changes with them.
+const N_SPREADS: usize = 4;
+/// Parts that are changed beyond their bins at most.
 const N_PARTS_MAX: usize = 4;
+/// A duration that is off by more than one in this many is mended beyond bins.
+const CLOSE: i64 = 8;
+/// A duration within one in this many is right.
+const EXACT: i64 = 1024;
 
 /// Scratch of [`Mender::mend`].
 #[derive(Debug, Default)]
 pub(crate) struct Mender {
     gap: Vec<i64>,
     tail: Vec<i64>,
+    /// By how much gap and tail of each span were moved inside their bins.
+    moved: Vec<[i64; 2]>,
+    parts: Vec<Part>,
     stack: Vec<u32>,
 }
 
+/// A gap or tail that may move, and how far.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    at: usize,
+    is_gap: bool,
+    room: i64,
+}
+
 impl Mender {
-    /// Changes the times in `placer` so that the root lasts `target`, if it can be.
+    /// Changes the times in `placer` so that the root lasts `target`, if it can be. `room` tells how
+    /// far the gap or tail of a span is above the lower and below the upper border of its bin.
     pub(crate) fn mend(
         &mut self,
         placer: &mut Placer,
         shape: &Shape,
         references: &[Reference],
         target: i64,
+        room: impl Fn(usize, bool) -> (i64, i64),
     ) {
-        stretch(placer, target);
+        let is_right = |end: i64| (target - end).abs() <= target / EXACT || shape.spans.len() < 2;
+        self.moved.clear();
+        self.moved.resize(shape.spans.len(), [0; 2]);
+        for _ in 0..N_SPREADS {
+            if is_right(placer.end[0]) || !self.spread(placer, shape, references, target, &room) {
+                break;
+            }
+        }
         for _ in 0..N_PARTS_MAX {
             let missing = target - placer.end[0];
-            if missing.abs() <= target / 1024 || shape.spans.len() < 2 {
+            if is_right(placer.end[0]) || missing.abs() <= target.min(placer.end[0]) / CLOSE {
                 break;
             }
             self.measure(placer, shape, references);
             let Some((span, is_gap)) = self.largest(placer, shape, references) else { break };
             let part = if is_gap { &mut self.gap[span] } else { &mut self.tail[span] };
             *part = part.saturating_add(missing).max(0);
-            let (gap, tail) = (&self.gap, &self.tail);
-            let end = |_: usize, _: i64, latest: i64, tail: i64| latest.saturating_add(tail);
-            placer.place(shape, references, |at| (gap[at], tail[at]), end);
+            self.place(placer, shape, references);
         }
         let children = shape.places.iter().zip(&placer.end).skip(1);
         let inner = children.filter(|(place, _)| {
@@ -49,6 +73,52 @@ impl Mender {
         });
         let latest = inner.map(|(_, end)| *end).max().unwrap_or(0);
         placer.end[0] = target.max(latest.min(placer.end[0])).max(1);
+    }
+
+    /// Moves the parts of the critical path inside their bins; false if none can.
+    fn spread(
+        &mut self,
+        placer: &mut Placer,
+        shape: &Shape,
+        references: &[Reference],
+        target: i64,
+        room: &impl Fn(usize, bool) -> (i64, i64),
+    ) -> bool {
+        self.measure(placer, shape, references);
+        let missing = i128::from(target) - i128::from(placer.end[0]);
+        let mut parts = std::mem::take(&mut self.parts);
+        let moved = std::mem::take(&mut self.moved);
+        parts.clear();
+        self.critical(placer, shape, references, |at, is_gap, length| {
+            let (down, up) = room(at, is_gap);
+            let moved = moved[at][usize::from(is_gap)];
+            let room =
+                if missing > 0 { up.saturating_sub(moved) } else { down.saturating_add(moved) };
+            // The outermost bins are wide: a part at most doubles.
+            let room = room.min(length);
+            if room > 0 {
+                parts.push(Part { at, is_gap, room });
+            }
+        });
+        (self.parts, self.moved) = (parts, moved);
+        let all: i128 = self.parts.iter().map(|part| i128::from(part.room)).sum();
+        if all == 0 {
+            return false;
+        }
+        let wanted = missing.clamp(-all, all);
+        for &Part { at, is_gap, room } in &self.parts {
+            let share = (i128::from(room) * wanted / all) as i64;
+            let part = if is_gap { &mut self.gap[at] } else { &mut self.tail[at] };
+            *part = part.saturating_add(share);
+            self.moved[at][usize::from(is_gap)] += share;
+        }
+        self.place(placer, shape, references);
+        true
+    }
+
+    fn place(&self, placer: &mut Placer, shape: &Shape, references: &[Reference]) {
+        let end = |_: usize, _: i64, latest: i64, tail: i64| latest.saturating_add(tail);
+        placer.place(shape, references, |at| (self.gap[at], self.tail[at]), end);
     }
 
     /// Gaps and tails of the times as they are.
@@ -82,20 +152,31 @@ impl Mender {
         shape: &Shape,
         references: &[Reference],
     ) -> Option<(usize, bool)> {
-        let is_inner = |at: usize| references[shape.places[at].edge as usize] != Reference::Async;
         let mut best: Option<(i64, usize, bool)> = None;
-        let mut offer = |length: i64, at: usize, is_gap: bool| {
+        self.critical(placer, shape, references, |at, is_gap, length| {
             if length > best.map_or(0, |best| best.0) {
                 best = Some((length, at, is_gap));
             }
-        };
+        });
+        best.map(|(_, at, is_gap)| (at, is_gap))
+    }
+
+    /// Calls `part` for each gap and tail on the critical path: position, whether it is a gap, length.
+    fn critical(
+        &mut self,
+        placer: &Placer,
+        shape: &Shape,
+        references: &[Reference],
+        mut part: impl FnMut(usize, bool, i64),
+    ) {
+        let is_inner = |at: usize| references[shape.places[at].edge as usize] != Reference::Async;
         self.stack.clear();
         self.stack.push(0);
         while let Some(at) = self.stack.pop() {
             let at = at as usize;
-            offer(self.tail[at], at, false);
+            part(at, false, self.tail[at]);
             if at > 0 {
-                offer(self.gap[at], at, true);
+                part(at, true, self.gap[at]);
                 if references[shape.places[at].edge as usize] == Reference::Sequence {
                     let mut before = shape.places[at].sibling;
                     while before != NONE && !is_inner(before as usize) {
@@ -110,20 +191,6 @@ impl Mender {
             let last = children.max_by_key(|&child| (placer.end[child], child));
             self.stack.extend(last.map(|child| child as u32));
         }
-        best.map(|(_, at, is_gap)| (at, is_gap))
-    }
-}
-
-fn stretch(placer: &mut Placer, target: i64) {
-    let total = placer.end[0].max(1);
-    let wanted = target.clamp(total - total / STRETCH, total.saturating_add(total / STRETCH));
-    let scale = |time: i64| {
-        let scaled = i128::from(time) * i128::from(wanted) / i128::from(total);
-        scaled.min(i128::from(i64::MAX) - 1) as i64
-    };
-    for (start, end) in placer.start.iter_mut().zip(&mut placer.end) {
-        *start = scale(*start);
-        *end = scale(*end).max(*start + 1);
     }
 }
 
@@ -132,21 +199,38 @@ mod tests {
     use super::super::topology::Topology;
     use super::*;
 
-    #[test]
-    fn the_slow_part_takes_the_difference() {
-        let spans = vec![(0, 0), (1, 1), (1, 1)];
-        let topology = Topology::new(vec![spans], Vec::new());
+    /// A root that waits for two children, one after the other, of 1000 and 100.
+    fn mended(target: i64, room: (i64, i64)) -> Vec<i64> {
+        let topology = Topology::new(vec![vec![(0, 0), (1, 1), (1, 1)]], Vec::new());
         let shape = &topology.shapes[0];
-        for (target, ends) in [(2000, [2000, 1890, 1990]), (5000, [5000, 4890, 4990])] {
-            let mut placer = Placer::default();
-            let offsets = |at: usize| [(0, 10), (10, 1000), (0, 100)][at];
-            let references = [Reference::Sequence];
-            placer.place(shape, &references, offsets, |_, _, latest, tail| latest + tail);
-            assert_eq!(placer.end, [1120, 1010, 1110]);
-            Mender::default().mend(&mut placer, shape, &references, target);
-            for (end, expected) in placer.end.iter().zip(ends) {
-                assert!((end - expected).abs() < 40, "{:?}", placer.end);
-            }
-        }
+        let mut placer = Placer::default();
+        let offsets = |at: usize| [(0, 10), (10, 1000), (0, 100)][at];
+        let references = [Reference::Sequence];
+        placer.place(shape, &references, offsets, |_, _, latest, tail| latest + tail);
+        assert_eq!(placer.end, [1120, 1010, 1110]);
+        let room = |at: usize, is_gap: bool| if at == 0 || is_gap { (0, 0) } else { room };
+        Mender::default().mend(&mut placer, shape, &references, target, room);
+        placer.end
+    }
+
+    #[test]
+    fn parts_move_inside_their_bins_in_proportion() {
+        assert_eq!(mended(1160, (0, 100)), [1160, 1030, 1150]);
+        assert_eq!(mended(1080, (100, 0)), [1080, 990, 1070]);
+    }
+
+    #[test]
+    fn the_root_takes_what_little_is_missing() {
+        assert_eq!(mended(1200, (0, 20)), [1200, 1030, 1150]);
+        assert_eq!(mended(1200, (0, 0)), [1200, 1010, 1110]);
+        // It waits for its children.
+        assert_eq!(mended(1100, (0, 0)), [1110, 1010, 1110]);
+    }
+
+    #[test]
+    fn the_slow_part_takes_a_large_difference() {
+        assert_eq!(mended(2000, (0, 0)), [2000, 1890, 1990]);
+        assert_eq!(mended(5000, (0, 0)), [5000, 4890, 4990]);
+        assert_eq!(mended(500, (0, 0)), [500, 390, 490]);
     }
 }

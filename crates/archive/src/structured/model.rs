@@ -6,6 +6,7 @@ use super::bins::Bins;
 use super::calibration::Quantiles;
 use super::codes::Layout;
 use super::coordinates::Reference;
+use super::coupling::Coupling;
 use super::domain::{Datum, Key};
 use super::topology::Topology;
 use super::tree::Tree;
@@ -40,6 +41,9 @@ pub(crate) struct Conditionals {
     /// None for nodes that are always roots.
     pub(crate) gap: Option<Tree>,
     pub(crate) tail: Tree,
+    /// What gaps and tails go with inside a leaf.
+    pub(crate) gap_coupling: Coupling,
+    pub(crate) tail_coupling: Coupling,
 }
 
 /// A fitted window.
@@ -48,6 +52,11 @@ pub(crate) struct Model {
     /// Start of the first bucket.
     pub(crate) begin_ns: u64,
     pub(crate) bucket_ns: u64,
+    /// Long times without traces: how many buckets are left out before a bucket, ascending.
+    pub(crate) pauses: Vec<(u16, u32)>,
+    /// Where in the first and in the last bucket traces start: before the first of these 256ths, and
+    /// behind the last, there are none.
+    pub(crate) ends: [u8; 2],
     /// Traces of each bucket.
     pub(crate) per_bucket: Vec<u32>,
     pub(crate) services: Vec<Vec<u8>>,
@@ -103,6 +112,22 @@ impl Model {
         let from = self.resources.partition_point(|resource| resource.service < service);
         let to = self.resources.partition_point(|resource| resource.service <= service);
         from..to
+    }
+
+    /// From when and how long traces of a bucket start.
+    pub(crate) fn bucket_times(&self, bucket: u16) -> (u64, u64) {
+        let part = |of: u64| (u128::from(self.bucket_ns) * u128::from(of) / 256) as u64;
+        let is_last = u32::from(bucket) + 1 >= self.n_buckets();
+        let from = if bucket == 0 { part(self.ends[0].into()) } else { 0 };
+        let to = if is_last { part(u64::from(self.ends[1]) + 1) } else { self.bucket_ns };
+        (self.bucket_start_ns(bucket).saturating_add(from), to.saturating_sub(from))
+    }
+
+    fn bucket_start_ns(&self, bucket: u16) -> u64 {
+        let before = self.pauses.iter().take_while(|pause| pause.0 <= bucket);
+        let left_out: u64 = before.map(|pause| u64::from(pause.1)).sum();
+        let n = left_out.saturating_add(u64::from(bucket));
+        self.begin_ns.saturating_add(n.saturating_mul(self.bucket_ns))
     }
 
     pub(crate) fn n_buckets(&self) -> u32 {

@@ -12,7 +12,7 @@ use crate::fidelity::{Metric, Scorer};
 use crate::limits::Limits;
 use crate::traces::{Builder, Place, Traces};
 
-use super::{Detail, Error, Fitted, Mark, Options};
+use super::{Detail, Error, Fitted, Mark, Options, version};
 
 type Sections = Vec<([u8; 4], Vec<u8>)>;
 
@@ -86,7 +86,10 @@ fn sections_of(traces: &Traces, detail: Detail) -> Sections {
 }
 
 fn open(sections: &Sections) -> Result<Fitted, Error> {
-    let find = |tag| sections.iter().find(|section| section.0 == tag).map(|s| &s.1[..]);
+    let find = |tag| {
+        let (_, bytes) = sections.iter().find(|section| section.0 == tag)?;
+        Some((version(tag), &bytes[..]))
+    };
     Fitted::read(find, &Limits::default())
 }
 
@@ -183,7 +186,7 @@ fn generation_is_what_it_was() {
     assert_eq!(&hasher.finalize().to_hex()[..16], GOLDEN);
 }
 
-const GOLDEN: &str = "f425df6d5178040e";
+const GOLDEN: &str = "01c77f8448300f7e";
 
 #[test]
 fn children_start_in_order_and_not_before_their_parent() {

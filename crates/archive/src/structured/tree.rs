@@ -83,6 +83,17 @@ impl Leaf {
         Self { scale, codes, roots, ends }
     }
 
+    /// The code at `u` of 2^32, and how far `u` is through the code's share, out of 2^32.
+    pub(crate) fn draw_inside(&self, u: u32) -> (u16, u32) {
+        let at = self.ends.partition_point(|&end| end <= u >> 16);
+        let at = at.min(self.codes.len().saturating_sub(1));
+        let Some(&code) = self.codes.get(at) else { return (0, u) };
+        let begin = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let width = u64::from(self.ends[at].saturating_sub(begin)).max(1);
+        let through = u64::from(u).saturating_sub(u64::from(begin) << 16);
+        (code, u32::try_from((through << 16) / width).unwrap_or(u32::MAX))
+    }
+
     /// The code at `u` of 2^32.
     pub(crate) fn draw(&self, u: u32) -> u16 {
         let at = self.ends.partition_point(|&end| end <= u >> 16);

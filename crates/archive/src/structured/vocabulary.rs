@@ -112,7 +112,7 @@ pub(crate) fn write_vocabulary(model: &Model) -> Vec<([u8; 4], Vec<u8>)> {
 /// # Errors
 /// A section is missing, ends early, exceeds a limit or contradicts another.
 pub(crate) fn read_vocabulary<'a>(
-    find: impl Fn([u8; 4]) -> Option<&'a [u8]>,
+    find: impl Fn([u8; 4]) -> Option<(u16, &'a [u8])>,
     limits: &Limits,
 ) -> Result<Model, Error> {
     let model = format::read_part(&find, limits, &TAGS)?;

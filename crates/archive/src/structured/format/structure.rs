@@ -200,6 +200,13 @@ pub(super) fn times<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Resu
         }
         Ok(())
     })?;
+    model.ends[1] = if stream.is_reader() { u8::MAX } else { model.ends[1] };
+    if stream.version > 1 {
+        pauses(stream, model)?;
+        for end in &mut model.ends {
+            *end = stream.below(0x158, [0, 0], u32::from(*end), 256)? as u8;
+        }
+    }
     pairs(stream, model)?;
     // Every trace of a bucket is drawn or a pair.
     let n_drawn: u64 = model.drawn.iter().map(|&n| u64::from(n)).sum();
@@ -221,6 +228,23 @@ pub(super) fn times<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Resu
 pub(in crate::structured) fn check_slots(model: &Model, n_slots_max: u64) -> Result<(), Error> {
     let is_held = model.n_slots() <= n_slots_max.min(N_SLOTS_MAX);
     if is_held { Ok(()) } else { Err(Error::TooMany("attributes")) }
+}
+
+/// Where buckets were left out, ascending, and how many.
+fn pauses<C: Coder>(stream: &mut Stream<C>, model: &mut Model) -> Result<(), Error> {
+    let n_buckets = model.per_bucket.len() as u32;
+    let mut last = 0_u16;
+    stream.list(0xc1, &mut model.pauses, n_buckets, |stream, (bucket, n)| {
+        let step = stream.number(0x150, [0, 0], u32::from(*bucket - last.min(*bucket)));
+        let at = u32::from(last).saturating_add(step);
+        if at >= n_buckets {
+            return Err(Error::Impossible("bucket"));
+        }
+        *bucket = at as u16;
+        last = *bucket;
+        *n = stream.number(0x154, [0, 0], *n);
+        Ok(())
+    })
 }
 
 fn last_known(last: u32) -> u32 {

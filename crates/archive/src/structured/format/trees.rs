@@ -1,7 +1,8 @@
 //! Trees: splits in preorder, leaves where they stand.
 
 use crate::structured::Error;
-use crate::structured::coder::{Coder, bits, hash, number};
+use crate::structured::coder::{Coder, bits, hash, number, signed};
+use crate::structured::coupling::{Coupling, KEYS, Key, STEPS};
 use crate::structured::features::{Feature, KINDS};
 use crate::structured::model::{COPY, Conditionals, Model, TARGET};
 use crate::structured::tree::{Leaf, SCALES, Step, Test, Tree};
@@ -62,6 +63,8 @@ fn conditionals<C: Coder>(
     node: usize,
     from: Option<Conditionals>,
 ) -> Result<Conditionals, Error> {
+    let couplings = from.as_ref().map(|from| [from.gap_coupling, from.tail_coupling]);
+    let [gap_coupling, tail_coupling] = couplings.unwrap_or_default();
     let (columns, gap, tail) = match from {
         Some(from) => (from.columns, from.gap, Some(from.tail)),
         None => (Vec::new(), None, None),
@@ -86,7 +89,43 @@ fn conditionals<C: Coder>(
     let alphabet = up_to(model.tails[node].len());
     let target = Target { what: 5, which: node as u32, alphabet: &alphabet };
     let tail = tree(stream, budget, target, tail)?;
-    Ok(Conditionals { columns: all, gap, tail })
+    let (mut gap_coupling, mut tail_coupling) = (gap_coupling, tail_coupling);
+    if stream.version > 1 {
+        gap_coupling = coupling(stream, 0, gap_coupling)?;
+        tail_coupling = coupling(stream, 1, tail_coupling)?;
+    }
+    Ok(Conditionals { columns: all, gap, tail, gap_coupling, tail_coupling })
+}
+
+/// The keys, each with its weight, then the weight of chance.
+fn coupling<C: Coder>(
+    stream: &mut Stream<C>,
+    what: u32,
+    coupling: Coupling,
+) -> Result<Coupling, Error> {
+    let mut keys = [(Key::None, 0); 2];
+    let mut before = Key::None as u32;
+    for (at, (key, steps)) in keys.iter_mut().enumerate() {
+        let known = [what << 1 | at as u32, before];
+        let number = stream.number(0x140, known, coupling.keys[at].0 as u32);
+        *key = *KEYS.get(number as usize).ok_or(Error::Impossible("coupling"))?;
+        if *key == Key::None {
+            break;
+        }
+        if *key == Key::OwnGap && what == 0 {
+            return Err(Error::Impossible("coupling"));
+        }
+        let contexts = [hash(0x144, known[0]), hash(0x145, hash(known[0], number))];
+        let weight = signed(&mut stream.coder, 29, &contexts, i32::from(coupling.keys[at].1));
+        *steps = weight.clamp(-2 * STEPS, 2 * STEPS) as i8;
+        before = number;
+    }
+    let mut chance = 0;
+    if keys[0].0 != Key::None {
+        chance =
+            stream.number(0x148, [what, keys[0].1.unsigned_abs().into()], coupling.chance as u32);
+    }
+    Ok(Coupling { keys, chance: chance.min(STEPS as u32) as i8 })
 }
 
 fn optional<C: Coder>(

@@ -140,7 +140,7 @@ fn ablation(rows: &[Row], data: &str) -> String {
     let mut series: Vec<(String, Vec<Option<f64>>)> = published::ABLATION
         .iter()
         .map(|(name, [q3, q1, q4, q2])| {
-            (format!("{name} (published)"), [q3, q1, q2, q4].map(|value| Some(*value)).to_vec())
+            ((*name).to_owned(), [q3, q1, q2, q4].map(|value| Some(*value)).to_vec())
         })
         .collect();
     let is_model = |row: &&Row| row.level.is_some() || row.epochs.is_some();
@@ -148,7 +148,7 @@ fn ablation(rows: &[Row], data: &str) -> String {
         let values = QUERIES.map(|(metric, _)| row.figure(metric).mean).to_vec();
         series.push((row.title(), values));
     }
-    let title = format!("ablation as published, and our levels: {data}");
+    let title = format!("the ablation as published, and our levels on {data}");
     let frame = Frame { title: &title, x: "query", y: "F1, distance", is_log: false };
     chart::bars(&frame, &QUERIES.map(|(_, what)| what), &series)
 }

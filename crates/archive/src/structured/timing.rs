@@ -1,0 +1,350 @@
+//! The times of a generated window: drawn, drawn anew where a trace misses its duration, brought to
+//! the quantiles of their nodes, placed.
+
+use rand_chacha::rand_core::Rng as _;
+
+use super::calibration::Map;
+use super::clock::{Clock, Course};
+use super::codes::Codes;
+use super::coordinates::Placer;
+use super::coupling::{Coupling, Numbers};
+use super::deck::{Deck, stream};
+use super::features::Kind;
+use super::generate::{Draws, Generated, Groups, order_siblings, purpose, starts};
+use super::mend::Mender;
+use super::model::Model;
+use super::topology::Shape;
+use super::tree::Tree;
+
+/// Rounds in which traces whose duration is off are drawn anew.
+const N_ROUNDS: u32 = 16;
+/// A duration within one in this many of its target is right.
+const CLOSE: u64 = 64;
+
+/// A gap and a tail of each span, as numbers and as codes.
+#[derive(Clone, Default)]
+struct Drawn {
+    gap: Vec<i64>,
+    tail: Vec<i64>,
+}
+
+/// Gaps and tails as they are, and as they were before the round.
+struct Times {
+    now: Drawn,
+    before: Drawn,
+    gap_before: Vec<u16>,
+    tail_before: Vec<u16>,
+    /// The duration each trace should have, and by how much it is off, as a ratio in 1/2^20.
+    target: Vec<i64>,
+    off: Vec<u64>,
+    /// What brings the durations of each node to their quantiles.
+    maps: Vec<Map>,
+}
+
+struct Timer<'m> {
+    model: &'m Model,
+    decks: Vec<(Option<Deck>, Deck)>,
+    clock: Clock,
+}
+
+pub(crate) fn times(
+    model: &Model,
+    seed: u64,
+    groups: &Groups,
+    generated: &mut Generated,
+    draws: &mut Draws,
+) {
+    let codes = &mut generated.codes;
+    let n = codes.n_spans();
+    let mut times = Times {
+        now: Drawn { gap: vec![0; n], tail: vec![0; n] },
+        before: Drawn::default(),
+        gap_before: Vec::new(),
+        tail_before: Vec::new(),
+        target: targets(model, seed, codes),
+        off: vec![u64::MAX; codes.n_traces()],
+        maps: vec![Map::default(); model.sites.len()],
+    };
+    let mut timer = Timer::new(model, seed, n);
+    let mut placer = Placer::default();
+    timer.draw(&groups.all, codes, &mut times, draws);
+    times.keep(codes);
+    times.calibrate(model, codes, &mut placer);
+    times.measure(model, codes, &mut placer);
+    for round in 1..N_ROUNDS {
+        let is_open = |span: &u32| times.is_open(codes.trace[*span as usize] as usize);
+        let open: Vec<(u32, Vec<u32>)> = groups
+            .all
+            .iter()
+            .map(|(node, spans)| (*node, spans.iter().copied().filter(is_open).collect()))
+            .filter(|group: &(u32, Vec<u32>)| !group.1.is_empty())
+            .collect();
+        timer.draw(&open, codes, &mut times, draws);
+        times.judge(model, codes, &mut placer);
+        if round == N_ROUNDS / 2 {
+            times.calibrate(model, codes, &mut placer);
+            times.measure(model, codes, &mut placer);
+        }
+    }
+    times.calibrate(model, codes, &mut placer);
+    place(model, seed, generated, &times, &mut placer);
+}
+
+/// A duration for each trace inside its bin.
+fn targets(model: &Model, seed: u64, codes: &Codes) -> Vec<i64> {
+    let mut rng = stream(seed, purpose::TARGET, 0, 0);
+    let target = |trace: usize| {
+        let entry = model.topology.spans(codes.label[trace]).entry() as usize;
+        let bin = usize::from(codes.duration[trace]).saturating_sub(1);
+        model.durations[entry].value(bin, rng.next_u32()).max(1)
+    };
+    (0..codes.n_traces()).map(target).collect()
+}
+
+impl<'m> Timer<'m> {
+    fn new(model: &'m Model, seed: u64, n_spans: usize) -> Self {
+        let deck = |purpose, node: usize, tree: &Tree| {
+            Deck::new(stream(seed, purpose, node as u32, 0), tree.leaves.len())
+        };
+        let nodes = model.nodes.iter().enumerate();
+        let decks = nodes.map(|(node, conditionals)| {
+            let gap = conditionals.gap.as_ref();
+            let gap = gap.map(|tree| deck(purpose::GAP, node, tree));
+            (gap, deck(purpose::TAIL, node, &conditionals.tail))
+        });
+        let decks = decks.collect();
+        Self { model, decks, clock: Clock::new(n_spans) }
+    }
+
+    /// Gap and tail of all spans of some groups.
+    fn draw(
+        &mut self,
+        groups: &[(u32, Vec<u32>)],
+        codes: &mut Codes,
+        times: &mut Times,
+        draws: &mut Draws,
+    ) {
+        let model = self.model;
+        for (node, spans) in groups {
+            let node = *node as usize;
+            let conditionals = &model.nodes[node];
+            let at = (spans[0] - codes.offsets[codes.trace[spans[0] as usize] as usize]) as usize;
+            self.pass(codes, times, spans, (at, Kind::LeftBefore));
+            let (gap_deck, _) = &mut self.decks[node];
+            if let (Some(tree), Some(deck), 1..) = (&conditionals.gap, gap_deck, at) {
+                let drawn = (deck, tree, conditionals.gap_coupling);
+                draw_coupled(model, codes, times, draws, drawn, spans);
+                for ((&span, &code), &inside) in spans.iter().zip(&draws.codes).zip(&draws.inside) {
+                    let code = (code as u16).max(1);
+                    codes.gap[span as usize] = code;
+                    times.now.gap[span as usize] =
+                        model.gaps[node].value(usize::from(code) - 1, inside);
+                }
+            }
+            self.pass(codes, times, spans, (at, Kind::LeftAtStart));
+            let (_, tail_deck) = &mut self.decks[node];
+            let drawn = (tail_deck, &conditionals.tail, conditionals.tail_coupling);
+            draw_coupled(model, codes, times, draws, drawn, spans);
+            for ((&span, &code), &inside) in spans.iter().zip(&draws.codes).zip(&draws.inside) {
+                let code = (code as u16).max(1);
+                codes.tail[span as usize] = code;
+                times.now.tail[span as usize] =
+                    model.tails[node].value(usize::from(code) - 1, inside);
+            }
+        }
+    }
+
+    /// Brings the clock to where spans at a position begin, before or after their gap.
+    fn pass(&mut self, codes: &mut Codes, times: &Times, spans: &[u32], (at, kind): (usize, Kind)) {
+        for &span in spans {
+            let span = span as usize;
+            let trace = codes.trace[span] as usize;
+            let shape = self.model.topology.spans(codes.label[trace]);
+            let references = &self.model.references[..];
+            let course = Course { shape, begin: span - at, references, tails: &times.now.tail };
+            let target = times.target[trace];
+            if kind == Kind::LeftBefore {
+                let from = self.clock.reach(&course, at, finish(shape, &times.maps));
+                codes.left_gap[span] = self.clock.left(span, target, from);
+            } else {
+                let start = self.clock.enter(&course, at, times.now.gap[span]);
+                codes.left_tail[span] = self.clock.left(span, target, start);
+            }
+        }
+    }
+}
+
+/// One draw of a gap or tail for each span.
+fn draw_coupled(
+    model: &Model,
+    codes: &Codes,
+    times: &Times,
+    draws: &mut Draws,
+    drawn: (&mut Deck, &Tree, Coupling),
+    spans: &[u32],
+) {
+    let numbers = times.numbers(model);
+    let feature =
+        |span: u32, asked| codes.feature(&model.topology, &model.layout, span as usize, asked);
+    draws.coupled(drawn, spans, feature, |key, span| numbers.of(codes, key, span as usize));
+}
+
+impl Times {
+    fn numbers<'a>(&'a self, model: &'a Model) -> Numbers<'a> {
+        let (gap, tail) = (&self.now.gap[..], &self.now.tail[..]);
+        Numbers { topology: &model.topology, gap, tail, duration: &self.target }
+    }
+
+    /// Whether a trace's duration is still off.
+    fn is_open(&self, trace: usize) -> bool {
+        self.off[trace] > (1 << 20) + (1 << 20) / CLOSE
+    }
+
+    /// Remembers everything as it is.
+    fn keep(&mut self, codes: &Codes) {
+        self.before.clone_from(&self.now);
+        self.gap_before.clone_from(&codes.gap);
+        self.tail_before.clone_from(&codes.tail);
+    }
+
+    /// Keeps what was drawn for each open trace if it is closer to its target, else takes it back.
+    fn judge(&mut self, model: &Model, codes: &mut Codes, placer: &mut Placer) {
+        for trace in 0..codes.n_traces() {
+            if !self.is_open(trace) {
+                continue;
+            }
+            self.place(model, codes, trace, placer);
+            let off = off(placer.end[0], self.target[trace]);
+            let spans = codes.offsets[trace] as usize..codes.offsets[trace + 1] as usize;
+            let is_better = off < self.off[trace];
+            if is_better {
+                self.off[trace] = off;
+            }
+            let (now, before) = (&mut self.now, &mut self.before);
+            settle(&mut now.gap[spans.clone()], &mut before.gap[spans.clone()], is_better);
+            settle(&mut now.tail[spans.clone()], &mut before.tail[spans.clone()], is_better);
+            let (gap, tail) = (&mut self.gap_before, &mut self.tail_before);
+            settle(&mut codes.gap[spans.clone()], &mut gap[spans.clone()], is_better);
+            settle(&mut codes.tail[spans.clone()], &mut tail[spans], is_better);
+        }
+    }
+
+    /// Measures again how far off each trace is.
+    fn measure(&mut self, model: &Model, codes: &Codes, placer: &mut Placer) {
+        for trace in 0..codes.n_traces() {
+            self.place(model, codes, trace, placer);
+            self.off[trace] = off(placer.end[0], self.target[trace]);
+        }
+    }
+
+    /// Places a trace.
+    fn place(&self, model: &Model, codes: &Codes, trace: usize, placer: &mut Placer) {
+        let shape = model.topology.spans(codes.label[trace]);
+        let begin = codes.offsets[trace] as usize;
+        let offsets = |at| (self.now.gap[begin + at], self.now.tail[begin + at]);
+        placer.place(shape, &model.references, offsets, finish(shape, &self.maps));
+    }
+
+    /// Finds the maps of all nodes for what is best so far, nodes without children first.
+    fn calibrate(&mut self, model: &Model, codes: &Codes, placer: &mut Placer) {
+        let heights = heights(model);
+        let top = heights.iter().copied().max().unwrap_or(0);
+        self.maps.fill(Map::default());
+        for height in 0..=top {
+            let wanted = |node: u32| {
+                heights[node as usize] == height && !model.quantiles[node as usize].grid.is_empty()
+            };
+            let mut drawn: Vec<Vec<i64>> = vec![Vec::new(); model.sites.len()];
+            for trace in 0..codes.n_traces() {
+                let shape = model.topology.spans(codes.label[trace]);
+                if !shape.spans.iter().skip(1).any(|span| wanted(span.0)) {
+                    continue;
+                }
+                self.place(model, codes, trace, placer);
+                for (at, &(node, _)) in shape.spans.iter().enumerate().skip(1) {
+                    if wanted(node) {
+                        drawn[node as usize].push(placer.end[at].saturating_sub(placer.start[at]));
+                    }
+                }
+            }
+            for (node, durations) in drawn.iter_mut().enumerate().filter(|of| !of.1.is_empty()) {
+                durations.sort_unstable();
+                self.maps[node] = model.quantiles[node].map(durations);
+            }
+        }
+    }
+}
+
+/// Keeps what is there now, or takes it back.
+fn settle<T: Copy>(now: &mut [T], before: &mut [T], keep: bool) {
+    if keep {
+        before.copy_from_slice(now);
+    } else {
+        now.copy_from_slice(before);
+    }
+}
+
+/// How far a duration is off, as the ratio of the larger to the smaller in 1/2^20.
+fn off(duration: i64, target: i64) -> u64 {
+    let (a, b) = (duration.max(1), target.max(1));
+    let off = (i128::from(a.max(b)) << 20) / i128::from(a.min(b));
+    u64::try_from(off).unwrap_or(u64::MAX)
+}
+
+/// The end of a span: its duration as drawn, mapped. Who waited for its children still does.
+fn finish<'a>(shape: &'a Shape, maps: &'a [Map]) -> impl Fn(usize, i64, i64, i64) -> i64 + 'a {
+    move |at, start, latest, tail| {
+        let drawn = latest.saturating_add(tail);
+        let map = &maps[shape.spans[at].0 as usize];
+        if at == 0 || map.is_identity() {
+            return drawn;
+        }
+        let end = start.saturating_add(map.of(drawn.saturating_sub(start)));
+        if tail >= 0 { end.max(latest) } else { end }
+    }
+}
+
+/// The most levels that stand below a span of each node in any shape.
+fn heights(model: &Model) -> Vec<u16> {
+    let mut heights = vec![0_u16; model.sites.len()];
+    for shape in &model.topology.shapes {
+        let mut below = vec![0_u16; shape.spans.len()];
+        for at in (0..shape.spans.len()).rev() {
+            let node = shape.spans[at].0 as usize;
+            heights[node] = heights[node].max(below[at]);
+            let above = below[at] + 1;
+            if let Some(parent) = below.get_mut(shape.places[at].parent as usize) {
+                *parent = above.max(*parent);
+            }
+        }
+    }
+    heights
+}
+
+fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, placer: &mut Placer) {
+    let codes = &generated.codes;
+    let starts = starts(model, seed, codes);
+    let mut mender = Mender::default();
+    for (trace, start) in starts.into_iter().enumerate() {
+        let shape = model.topology.spans(codes.label[trace]);
+        let begin = codes.offsets[trace] as usize;
+        times.place(model, codes, trace, placer);
+        // How far a gap or tail is from the borders of its bin.
+        let room = |at: usize, is_gap: bool| {
+            let (node, span) = (shape.spans[at].0 as usize, begin + at);
+            let (bins, code, value) = if is_gap {
+                (&model.gaps[node], codes.gap[span], times.now.gap[span])
+            } else {
+                (&model.tails[node], codes.tail[span], times.now.tail[span])
+            };
+            let (low, high) = bins.bounds(usize::from(code).saturating_sub(1));
+            (value.saturating_sub(low), high.saturating_sub(value))
+        };
+        mender.mend(placer, shape, &model.references, times.target[trace], room);
+        order_siblings(shape, &mut placer.start, &mut placer.end);
+        for at in 0..shape.spans.len() {
+            generated.start.push(start.saturating_add_signed(placer.start[at]));
+            generated.end.push(start.saturating_add_signed(placer.end[at]));
+        }
+    }
+}
