@@ -98,7 +98,7 @@ impl Numbers<'_> {
 }
 
 impl Coupling {
-    pub(crate) fn is_none(&self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         self.keys[0].0 == Key::None
     }
 

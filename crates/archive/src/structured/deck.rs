@@ -121,7 +121,7 @@ fn rank(
     scores.extend(
         rows.iter().map(|&(_, row)| (i64::from(coupling.chance) * i64::from(rng.next_u32()), row)),
     );
-    let n = rows.len() as i64;
+    let n = rows.len().max(1) as u64;
     for ((_, steps), numbers) in coupling.keys.into_iter().zip(numbers) {
         if steps == 0 {
             continue;
@@ -132,8 +132,10 @@ fn rank(
         );
         shuffle(rng, ranked);
         ranked.sort_by_key(|entry| entry.0);
-        for (rank, &(_, at)) in ranked.iter().enumerate() {
-            scores[at as usize].0 += i64::from(steps) * (((2 * rank as i64 + 1) << 31) / n);
+        for (rank, &(_, at)) in (0_u64..).zip(ranked.iter()) {
+            // Below 2^32: the middle of its place.
+            let middle = ((2 * rank + 1) << 31) / n;
+            scores[at as usize].0 += i64::from(steps) * middle.cast_signed();
         }
     }
     scores.sort_unstable();

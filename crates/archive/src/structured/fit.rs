@@ -290,9 +290,12 @@ fn buckets(traces: &Traces, model: &mut Model) -> Vec<u16> {
     buckets
 }
 
+/// (Number, bucket) of each number that some have, and (bucket, empty numbers before it).
+type Dense = (Vec<(u64, u64)>, Vec<(u16, u32)>);
+
 /// (Number, bucket) for ascending numbers, so that long runs of numbers that none has take no
 /// buckets, and where how many are left out.
-fn dense(sorted: impl Iterator<Item = u64>) -> (Vec<(u64, u64)>, Vec<(u16, u32)>) {
+fn dense(sorted: impl Iterator<Item = u64>) -> Dense {
     let mut numbers: Vec<(u64, u64)> = Vec::new();
     let mut pauses = Vec::new();
     for number in sorted {
