@@ -60,7 +60,6 @@ fn kept(sent: &[Sent]) -> BTreeMap<TraceId, usize> {
 }
 
 /// What is kept of spans in order and otherwise.
-#[expect(clippy::struct_field_names, reason = "counts are named n_ everywhere")]
 struct Both {
     /// Kept traces that have not all their spans, or some twice.
     n_broken: usize,

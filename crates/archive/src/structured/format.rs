@@ -17,6 +17,7 @@ use super::coder::{Coder, Decoder, Encoder, hash, number};
 use super::model::Model;
 use super::text::Texts;
 
+#[cfg(feature = "ctgan")]
 pub(super) use structure::check_slots;
 
 /// Section names, in file order.

@@ -54,7 +54,7 @@ pub(crate) struct Model {
     pub(crate) bucket_ns: u64,
     /// Long times without traces: how many buckets are left out before a bucket, ascending.
     pub(crate) pauses: Vec<(u16, u32)>,
-    /// Where in the first and in the last bucket traces start: before the first of these 256ths, and
+    /// Where in the first and in the last bucket traces start: before the first of these parts of 256, and
     /// behind the last, there are none.
     pub(crate) ends: [u8; 2],
     /// Traces of each bucket.
