@@ -149,3 +149,16 @@ fn a_drop_remembers_how_many_spans_it_was_taken_from() {
     decided.keep(id(4), Note::default());
     assert_eq!(decided.n_dropped_spans(id(4)), None);
 }
+
+#[test]
+fn spans_that_follow_a_drop_count_among_its_spans() {
+    let mut decided = Decided::new(LateConfig::default());
+    decided.drop(id(0), 3, Timestamp(1));
+    decided.drop_more(id(0), 2);
+    assert_eq!(decided.n_dropped_spans(id(0)), Some(5));
+    // Where the number is not known it stays so.
+    decided.drop(id(1), 0, Timestamp(1));
+    decided.drop_more(id(1), 2);
+    decided.drop_more(id(2), 2);
+    assert_eq!([1, 2].map(|n| decided.n_dropped_spans(id(n))), [None, None]);
+}

@@ -9,7 +9,7 @@ use crate::pipeline::core::{self, Core};
 use crate::pipeline::traces;
 
 /// Traces, unless this variable names another number: a million takes minutes.
-const N_TRACES: u64 = 12_000;
+const N_TRACES: u64 = 30_000;
 const N_TRACES_KEY: &str = "SPANWISE_DECISION_TRACES";
 /// Spans of one trace.
 const N_SPANS: u64 = 4;
