@@ -192,7 +192,10 @@ impl Worker {
     /// Works until every sender of the queue is gone, then closes what is open. Runs on its own
     /// thread with its own runtime.
     pub async fn run(mut self, mut work: mpsc::Receiver<Work>) {
-        self.replay().await;
+        if !self.replay(&work).await {
+            self.leave().await;
+            return;
+        }
         let mut taken = Vec::with_capacity(TAKE_MAX);
         let mut sampled = Vec::new();
         let mut kept = Vec::new();
@@ -236,13 +239,27 @@ impl Worker {
         info!(n_traces = open.n_open_traces, n_spans = open.n_open_spans, "closing open traces");
         self.core.drain(now, &mut sampled);
         self.hand_on(&mut sampled, now);
+        self.hand_on_kept(&mut kept).await;
+        // What the last traces held is free now.
+        self.hand_on_kept(&mut kept).await;
+        self.save(now).await;
+    }
+
+    /// Ends before what the log holds has been looked at: nothing that is open is decided, for its other
+    /// spans may be among the rest, and all of it is judged after the next start.
+    async fn leave(&mut self) {
+        warn!(
+            "told to stop while the span log was replayed; what is open is judged after the next start"
+        );
+        self.save(self.clock.now()).await;
+    }
+
+    /// Ends windows, saves what was learned and decided, and has what was kept brought to disk.
+    async fn save(&mut self, now: Timestamp) {
         self.core.take_pieces(&mut self.archive.1);
         if let Some(tap) = self.archive.0.take() {
             tap.finish(&mut self.archive.1);
         }
-        self.hand_on_kept(&mut kept).await;
-        // What the last traces held is free now.
-        self.hand_on_kept(&mut kept).await;
         (self.show)(&self.core, now, true);
         self.remember(now, true).await;
         if let Some((keeper, _)) = &self.keeper {
@@ -259,12 +276,16 @@ impl Worker {
         }
     }
 
-    /// Takes from the span log what an earlier process did not finish.
-    async fn replay(&mut self) {
+    /// Takes from the span log what an earlier process did not finish, until nobody sends any more;
+    /// whether that was all.
+    async fn replay(&mut self, work: &mpsc::Receiver<Work>) -> bool {
         let (mut sampled, mut kept) = (Vec::new(), Vec::new());
         loop {
-            let Some((keeper, replay)) = &mut self.keeper else { return };
-            let Some(Again { batch, seq }) = replay.next(keeper).await else { break };
+            let Some((keeper, replay)) = &mut self.keeper else { return true };
+            if work.is_closed() {
+                return false;
+            }
+            let Some(Again { batch, seq }) = replay.next(keeper).await else { return true };
             let now = self.clock.now();
             self.core.batch(batch, now, &mut sampled);
             self.core.mark(seq);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use spanwise_otlp::bench_payload;
 use spanwise_otlp::exporter::Protocol;
 use spanwise_otlp::receiver::Protocol as By;
+use spanwise_otlp::{Limits, bench_payload, decode};
 use spanwise_wal::{Codec, Compressor, Kind, Log, Retention, StdDisk};
 
 use crate::support::clients::{Account, N_PER_REQUEST, counts, percent};
@@ -250,6 +250,40 @@ fn a_start_acknowledges_before_it_has_judged_what_the_log_holds() {
     let held = || metric(serving.api, "spanwise_log_held_requests");
     until_true("the log's requests to show", || held() > 0);
     serving.kill();
+}
+
+/// Scenario: a start on requests that were not decided, further requests, and SIGTERM while the log is
+/// still looked at; then a start that ends in order.
+/// Guarantees: the end does not wait for the log, is no failure and decides nothing that is open: what
+/// the log held and what was acknowledged meanwhile is kept by the next process.
+#[test]
+fn an_end_does_not_wait_for_what_the_log_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("kept");
+    leave_log(dir.path(), LOG_BYTES / 8);
+    let account = Account::default();
+    let mut first = serve(dir.path(), &kept, "fsync");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| account.send(first.grpc.unwrap(), Protocol::Grpc, &stop));
+        until_true("the first acknowledgement", || account.first_ack.lock().is_some());
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(first.terminate().code(), Some(0), "{}", first.stderr());
+    assert!(first.stderr().contains("judged after the next start"), "{}", first.stderr());
+
+    let mut second = serve(dir.path(), &kept, "fsync");
+    until_true("readiness", || get(second.api, "/readyz").status == 200);
+    assert_eq!(second.terminate().code(), Some(0), "{}", second.stderr());
+    let stored = counts(&files(&kept));
+    let n_logged = bench_payload(32, 9)
+        .into_iter()
+        .flat_map(|request| decode(request.into(), &Limits::default()).unwrap().batch.spans)
+        .filter(|head| !stored.contains_key(&head.span_id))
+        .count();
+    assert_eq!(n_logged, 0, "spans of the log are nowhere");
+    let (n_lost, ..) = account.check(&stored);
+    assert_eq!(n_lost, 0, "of {}", account.acknowledged.lock().len());
 }
 
 /// Scenario: a start on requests that were not decided.
