@@ -9,6 +9,7 @@
 //! Not here: TLS and authentication. A listener on another address than loopback must be asked for
 //! with `insecure: true` ([`check_bind`]).
 
+mod activity;
 mod bind;
 mod config;
 mod connections;

@@ -1,6 +1,5 @@
 //! The HTTP listener: OTLP in protobuf and JSON on one port, over HTTP/1.1 and, without TLS, HTTP/2.
 
-mod activity;
 mod body;
 mod connection;
 mod reply;

@@ -16,7 +16,7 @@ use crate::json::json_to_protobuf;
 use crate::receiver::config::Config;
 use crate::receiver::inflate::{Inflater, STEP_BYTES};
 use crate::receiver::port::{
-    Ingest, Outcome, Protocol, ReceiverEvent, RequestMeta, RequestOutcome,
+    Ingest, Outcome, Overloaded, Protocol, ReceiverEvent, RequestMeta, RequestOutcome,
 };
 use crate::receiver::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
@@ -39,6 +39,7 @@ pub struct Intake {
     pub(super) admission: Admission,
     pub(super) ingest: Arc<dyn Ingest>,
     pub(super) spawn: Arc<dyn Spawn>,
+    /// Requests that were told to come again.
     n_refused: AtomicU64,
 }
 
@@ -79,7 +80,7 @@ impl Intake {
     /// Refuses what comes while the application is overloaded, before it is read.
     pub(super) fn check_door(&self) -> Result<(), Refusal> {
         match self.ingest.overloaded() {
-            Some(overloaded) => Err(Refusal::overloaded(overloaded.retry_after)),
+            Some(overloaded) => Err(self.overloaded(overloaded)),
             None => Ok(()),
         }
     }
@@ -90,6 +91,26 @@ impl Intake {
         // Fibonacci hashing of a counter: equidistributed, and nothing random.
         let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         Duration::from_millis(1_000 + spread * RETRY_SPREAD_MS / (1 << 32))
+    }
+
+    /// A body of which too little came in time, and that was begun when `n_refused` requests had been
+    /// told to come again. If others were told so since, this server was what was slow: it reads all
+    /// its connections as far as it has time and room.
+    pub(super) fn too_slow(&self, n_refused: u64) -> Refusal {
+        if self.n_refused() == n_refused {
+            return Refusal::new(RefusalKind::TooSlow, "request came too slowly");
+        }
+        Refusal::overloaded(self.retry_after())
+    }
+
+    /// Requests that were told to come again so far.
+    pub(super) fn n_refused(&self) -> u64 {
+        self.n_refused.load(Ordering::Relaxed)
+    }
+
+    fn overloaded(&self, overloaded: Overloaded) -> Refusal {
+        self.n_refused.fetch_add(1, Ordering::Relaxed);
+        Refusal::overloaded(overloaded.retry_after)
     }
 
     /// Takes a request and counts it.
@@ -144,7 +165,7 @@ impl Intake {
         let meta = RequestMeta { protocol, peer, compression, wire_bytes };
         match self.ingest.submit(decoded.batch, meta, charge).await {
             Ok(()) => Ok(accepted),
-            Err(overloaded) => Err(Refusal::overloaded(overloaded.retry_after)),
+            Err(overloaded) => Err(self.overloaded(overloaded)),
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::requests::rich;
-use crate::shell::{Notes, Receivers, Setup, gzip, post, read_reply, start};
+use crate::shell::{Mood, Notes, Receivers, Setup, gzip, post, read_reply, start};
 use crate::shell_grpc::client;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -132,6 +132,34 @@ async fn a_declared_length_reserves_nothing_and_must_come_true() {
     }
     assert_eq!(read_reply(&mut liar).await.status, 408);
     assert_eq!(receivers.notes.n_spans(Outcome::Accepted), 100);
+    drop(send);
+    receivers.stop().await;
+}
+
+/// Scenario: two requests dribble, and meanwhile another is refused for lack of room.
+/// Guarantees: it is not said that they were slow: the server was, and they are to come again.
+#[tokio::test]
+async fn a_server_without_room_does_not_blame_its_clients() {
+    let config = Config { body_timeout: Duration::from_millis(600), ..Config::default() };
+    let receivers = Setup { config, ..Setup::default() }.start().await;
+    let mut send = h2_client(&receivers).await;
+    let (reply, mut body) = send.send_request(export_request(&receivers), false).unwrap();
+    body.send_data(Bytes::from_static(&[0, 0, 0, 1, 0, 1]), false).unwrap();
+    let mut other = TcpStream::connect(receivers.http).await.unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+                content-length: 100\r\n\r\n1";
+    other.write_all(head.as_bytes()).await.unwrap();
+    // Both have begun: a byte of each is paid for.
+    receivers.notes.until(|_| receivers.admission.in_flight_bytes() >= 2).await;
+
+    *receivers.notes.mood.lock() = Mood::Refuses;
+    assert!(client(&receivers).await.export(rich(1)).await.is_err());
+
+    let head = reply.await.unwrap();
+    assert_eq!(head.headers()["grpc-status"], "14", "{:?}", head.headers());
+    let reply = read_reply(&mut other).await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.head.contains("retry-after"), "{}", reply.head);
     drop(send);
     receivers.stop().await;
 }

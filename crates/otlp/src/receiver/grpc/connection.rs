@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 
+use crate::receiver::activity::{Activity, Counted, InFlight};
 use crate::receiver::config::http2;
 use crate::receiver::grpc::watchdog::{Alarm, Watchdog};
 use crate::receiver::grpc::{Server, route};
@@ -41,9 +42,13 @@ async fn run(
     shutdown: Shutdown,
 ) -> Option<ConnectionEnd> {
     let config = server.intake.config;
+    let activity = Arc::<Activity>::default();
     let opened = tokio::time::timeout(config.header_timeout, async {
         match preface::sniff(&io).await {
-            Preface::Http2 => Ok(builder().handshake::<_, Bytes>(io).await),
+            Preface::Http2 => {
+                let io = Counted::new(io, Arc::clone(&activity));
+                Ok(builder().handshake::<_, Bytes>(io).await)
+            }
             Preface::Http1 => {
                 preface::answer_http1(io, &config.ports.not_grpc()).await;
                 Err(Some(ConnectionEnd::WrongProtocol))
@@ -57,12 +62,14 @@ async fn run(
         Ok(Ok(Err(error))) => return end_of(&error),
         Ok(Ok(Ok(connection))) => connection,
     };
-    let watchdog = Watchdog::new(connection.ping_pong(), config.idle_timeout);
+    let watchdog =
+        Watchdog::new(connection.ping_pong(), Arc::clone(&activity), config.idle_timeout);
     let mut drain = shutdown.clone();
     let drain = async move { drain.reached(Phase::Draining).await }.boxed();
     let mut driver = Driver {
         connection,
         calls: FuturesUnordered::new(),
+        activity,
         watchdog,
         drain: Some(drain),
         end: None,
@@ -74,10 +81,11 @@ async fn run(
 }
 
 struct Driver {
-    connection: h2::server::Connection<TcpStream, Bytes>,
+    connection: h2::server::Connection<Counted, Bytes>,
     /// Calls under way: at most as many as the connection may have streams, plus those already
     /// answered or reset and not yet noticed.
     calls: FuturesUnordered<BoxFuture<'static, ()>>,
+    activity: Arc<Activity>,
     watchdog: Watchdog,
     /// Ready once the shutdown begins; gone after that.
     drain: Option<BoxFuture<'static, ()>>,
@@ -96,7 +104,7 @@ impl Driver {
             self.drain = None;
             self.connection.graceful_shutdown();
         }
-        match self.watchdog.poll(cx, !self.calls.is_empty()) {
+        match self.watchdog.poll(cx) {
             Poll::Ready(Alarm::Dead) => return Poll::Ready(Some(ConnectionEnd::Dead)),
             Poll::Ready(Alarm::Idle) if self.end.is_none() => {
                 self.end = Some(ConnectionEnd::Idle);
@@ -111,8 +119,9 @@ impl Driver {
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     let (server, shutdown) = (Arc::clone(&self.server), self.shutdown.clone());
+                    let in_flight = InFlight::new(&self.activity);
                     let call = route::answer(request, respond, self.peer, server, shutdown);
-                    self.calls.push(call.boxed());
+                    self.calls.push(call.map(|()| drop(in_flight)).boxed());
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.end.or(end_of(&error))),
                 Poll::Ready(None) => return Poll::Ready(self.end),

@@ -61,9 +61,10 @@ async fn read(
     charge: &mut Charge,
 ) -> Result<Message, Option<Refusal>> {
     intake.check_door()?;
+    let n_refused = intake.n_refused();
     let limit = intake.config.limits.request_bytes;
     let mut messages = Messages::new(body, limit, Some(intake.config.pace()));
-    let refusal = |error| refusal_of(&error, intake);
+    let refusal = |error| refusal_of(&error, n_refused, intake);
     let message = messages.next(Some(charge)).await.map_err(refusal)?;
     let more = messages.next(Some(charge)).await.map_err(refusal)?;
     if let (Some(message), None) = (message, more) {
@@ -73,7 +74,7 @@ async fn read(
     Err(Some(Refusal::new(RefusalKind::Undecodable, text)))
 }
 
-fn refusal_of(error: &ReadError, intake: &Intake) -> Option<Refusal> {
+fn refusal_of(error: &ReadError, n_refused: u64, intake: &Intake) -> Option<Refusal> {
     Some(match *error {
         ReadError::TooLarge { n_bytes, limit } => Refusal::too_large(n_bytes, limit),
         ReadError::BadFlags => {
@@ -83,7 +84,7 @@ fn refusal_of(error: &ReadError, intake: &Intake) -> Option<Refusal> {
             Refusal::new(RefusalKind::Truncated, "request ends inside its message")
         }
         ReadError::Full(full) => Refusal::full(full, intake.retry_after()),
-        ReadError::TooSlow => Refusal::new(RefusalKind::TooSlow, "request came too slowly"),
+        ReadError::TooSlow => intake.too_slow(n_refused),
         ReadError::Broken(_) => return None,
     })
 }

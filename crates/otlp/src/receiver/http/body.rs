@@ -21,6 +21,8 @@ pub(super) struct Reader<'i> {
     expects_continue: bool,
     pace: Pace,
     n_bytes: u64,
+    /// Requests that had been told to come again when this one began.
+    n_refused: u64,
     intake: &'i Intake,
 }
 
@@ -33,6 +35,7 @@ impl<'i> Reader<'i> {
             expects_continue: headers.contains_key(EXPECT),
             pace: Pace::new(intake.config.pace()),
             n_bytes: 0,
+            n_refused: intake.n_refused(),
             intake,
         }
     }
@@ -85,7 +88,7 @@ impl<'i> Reader<'i> {
                 .pace
                 .wait(self.incoming.frame())
                 .await
-                .map_err(|_| Refusal::new(RefusalKind::TooSlow, "request came too slowly"))?;
+                .map_err(|_| self.intake.too_slow(self.n_refused))?;
             let Some(frame) = frame else { return Ok(None) };
             let broken = |_| Refusal::new(RefusalKind::Truncated, "request broke off");
             // Trailers carry nothing for us.

@@ -12,8 +12,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use crate::receiver::activity::{Activity, Counted, InFlight};
 use crate::receiver::config::http2 as limits;
-use crate::receiver::http::activity::{Activity, Counted, InFlight};
 use crate::receiver::http::route;
 use crate::receiver::intake::Intake;
 use crate::receiver::port::{ConnectionEnd, Protocol, ReceiverEvent};

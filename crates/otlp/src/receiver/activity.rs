@@ -18,23 +18,23 @@ use crate::receiver::port::ConnectionEnd;
 
 /// Counts of one connection: requests under way, requests begun, bytes read.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
+pub(in crate::receiver) struct Activity {
     in_flight: AtomicU32,
     requests: AtomicU64,
     bytes: AtomicU64,
 }
 
 /// A request under way.
-pub(super) struct InFlight(Arc<Activity>);
+pub(in crate::receiver) struct InFlight(Arc<Activity>);
 
 /// A socket that counts what is read from it.
-pub(super) struct Counted {
+pub(in crate::receiver) struct Counted {
     io: TcpStream,
     activity: Arc<Activity>,
 }
 
 impl InFlight {
-    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+    pub(in crate::receiver) fn new(activity: &Arc<Activity>) -> Self {
         activity.in_flight.fetch_add(1, Ordering::Relaxed);
         activity.requests.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(activity))
@@ -50,7 +50,7 @@ impl Drop for InFlight {
 impl Activity {
     /// Returns once headers of an HTTP/1 request have been coming for `header_timeout` (precisely:
     /// for nine to ten tenths of it), or nothing has come for `idle_timeout`.
-    pub(super) async fn watch_http1(
+    pub(in crate::receiver) async fn watch_http1(
         &self,
         header_timeout: Duration,
         idle_timeout: Duration,
@@ -62,8 +62,8 @@ impl Activity {
         let mut seen = (0, 0);
         loop {
             tokio::time::sleep(tick).await;
-            let n_bytes = self.bytes.load(Ordering::Relaxed);
-            let n_requests = self.requests.load(Ordering::Relaxed);
+            let n_bytes = self.n_bytes();
+            let n_requests = self.n_requests();
             if self.is_busy() || n_requests != seen.0 {
                 seen = (n_requests, n_bytes);
                 (n_header_ticks, n_idle_ticks) = (0, 0);
@@ -83,13 +83,13 @@ impl Activity {
 
     /// Returns once there has been no request for `idle_timeout`. Headers of HTTP/2 come in frames,
     /// whose bounds hyper sets.
-    pub(super) async fn watch_http2(&self, idle_timeout: Duration) -> ConnectionEnd {
+    pub(in crate::receiver) async fn watch_http2(&self, idle_timeout: Duration) -> ConnectionEnd {
         const N_TICKS: u32 = 6;
         let mut n_idle_ticks = 0;
         let mut seen = 0;
         while n_idle_ticks < N_TICKS {
             tokio::time::sleep(idle_timeout / N_TICKS).await;
-            let n_requests = self.requests.load(Ordering::Relaxed);
+            let n_requests = self.n_requests();
             let idle = !self.is_busy() && n_requests == seen;
             n_idle_ticks = if idle { n_idle_ticks + 1 } else { 0 };
             seen = n_requests;
@@ -97,8 +97,24 @@ impl Activity {
         ConnectionEnd::Idle
     }
 
-    fn is_busy(&self) -> bool {
+    /// Whether a request is under way.
+    pub(in crate::receiver) fn is_busy(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    /// Requests begun.
+    pub(in crate::receiver) fn n_requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Counts what was read.
+    pub(in crate::receiver) fn add_bytes(&self, n_bytes: usize) {
+        self.bytes.fetch_add(n_bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes read.
+    pub(in crate::receiver) fn n_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -107,7 +123,7 @@ fn ticks(length: Duration, tick: Duration) -> u32 {
 }
 
 impl Counted {
-    pub(super) const fn new(io: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(in crate::receiver) const fn new(io: TcpStream, activity: Arc<Activity>) -> Self {
         Self { io, activity }
     }
 }
@@ -121,7 +137,7 @@ impl AsyncRead for Counted {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         let n = buf.filled().len() - before;
-        self.activity.bytes.fetch_add(n as u64, Ordering::Relaxed);
+        self.activity.add_bytes(n);
         polled
     }
 }
