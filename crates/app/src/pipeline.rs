@@ -8,6 +8,7 @@
 pub mod core;
 pub mod fanout;
 pub mod forward;
+pub mod governor;
 pub mod inspector;
 pub mod keeper;
 pub mod known;

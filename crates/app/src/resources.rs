@@ -27,8 +27,21 @@ pub(crate) fn peak_rss() -> Option<u64> {
     peak_rss_of(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
+/// Bytes of memory in use now.
+pub(crate) fn resident() -> Option<u64> {
+    resident_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn resident_of(status: &str) -> Option<u64> {
+    bytes_of(status, "VmRSS:")
+}
+
 fn peak_rss_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    bytes_of(status, "VmHWM:")
+}
+
+fn bytes_of(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -41,7 +54,8 @@ mod tests {
     fn the_kernels_files_are_read() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 100 0 0";
         assert_eq!(cpu_s_of(stat), Some(3.0));
-        assert_eq!(peak_rss_of("Name: x\nVmHWM:\t   12 kB\n"), Some(12 * 1024));
+        let status = "Name: x\nVmHWM:\t   12 kB\nVmRSS:\t 7 kB\n";
+        assert_eq!((peak_rss_of(status), resident_of(status)), (Some(12 * 1024), Some(7 * 1024)));
         assert_eq!((cpu_s_of(""), peak_rss_of("")), (None, None));
     }
 }

@@ -4,6 +4,8 @@ use crate::error::ConfigError;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const MIB: u64 = 1 << 20;
+/// Least memory of a window.
+pub(crate) const MEMORY_BYTES_MIN: u64 = MIB;
 
 /// How long and how much the window holds. Every length of time is in nanoseconds of `now`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let ranges = [
             // The upper limit keeps every slot number of the index within 32 bits.
-            ("memory_bytes", self.memory_bytes, MIB, 128 << 30),
+            ("memory_bytes", self.memory_bytes, MEMORY_BYTES_MIN, 128 << 30),
             ("idle_ns", self.idle_ns, 1, u64::MAX),
             ("age_ns", self.age_ns, 1, u64::MAX),
             ("n_spans_per_trace", u64::from(self.n_spans_per_trace), 1, 1_000_000),

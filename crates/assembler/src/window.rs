@@ -7,7 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use spanwise_model::{Batch, CloseReason, ClosedSpan, ClosedTrace, Timestamp, TraceId};
 
 use crate::batches::Batches;
-use crate::config::Config;
+use crate::config::{Config, MEMORY_BYTES_MIN};
 use crate::entry::{BLOCK, Block, Entry, Lane, OpenSpan, Queue};
 use crate::error::ConfigError;
 use crate::family::Family;
@@ -190,6 +190,12 @@ impl Assembler {
             n_lightened: self.batches.n_lightened(),
             ..self.stats
         }
+    }
+
+    /// Sets what the window may hold from now on, at least 1 MiB: with the next span the oldest
+    /// traces leave until that suffices.
+    pub fn set_memory_bytes(&mut self, bytes: u64) {
+        self.config.memory_bytes = bytes.max(MEMORY_BYTES_MIN);
     }
 
     /// Every byte on the heap that this window answers for.

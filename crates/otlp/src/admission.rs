@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 /// Longest wait for budget while a request is being read. Half of what SDKs wait between retries,
 /// so that a short burst passes and a real overload is told soon.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Counts order nothing else.
+const ORDER: Ordering = Ordering::Relaxed;
 
 /// A budget in bytes. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Admission {
 struct Shared {
     free: Semaphore,
     total: u64,
+    /// Of the total, what is not granted now and nobody holds.
+    withheld: AtomicU64,
     waiting: AtomicU64,
     waiting_max: u64,
 }
@@ -59,6 +63,7 @@ impl Admission {
         let shared = Shared {
             free: Semaphore::new(permits),
             total: permits as u64,
+            withheld: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             waiting_max,
         };
@@ -77,12 +82,28 @@ impl Admission {
 
     /// Bytes held by requests now.
     pub fn in_flight_bytes(&self) -> u64 {
-        self.shared.total.saturating_sub(self.shared.free.available_permits() as u64)
+        let idle = self.shared.free.available_permits() as u64 + self.shared.withheld.load(ORDER);
+        self.shared.total.saturating_sub(idle)
+    }
+
+    /// Grants only so much of the whole budget from now on. What is held already stays held: repeat
+    /// the call until enough was given back. For one caller at a time.
+    pub fn grant(&self, bytes: u64) {
+        let Shared { free, total, withheld, .. } = &*self.shared;
+        let wanted = total.saturating_sub(bytes);
+        let before = withheld.load(ORDER);
+        if wanted > before {
+            let taken = free.forget_permits((wanted - before) as usize) as u64;
+            withheld.fetch_add(taken, ORDER);
+        } else {
+            withheld.fetch_sub(before - wanted, ORDER);
+            free.add_permits((before - wanted) as usize);
+        }
     }
 
     /// Bytes requests are waiting for now.
     pub fn waiting_bytes(&self) -> u64 {
-        self.shared.waiting.load(Ordering::Relaxed)
+        self.shared.waiting.load(ORDER)
     }
 }
 
@@ -167,14 +188,13 @@ impl<'a> Seat<'a> {
             let waiting = waiting.saturating_add(bytes);
             (waiting <= shared.waiting_max).then_some(waiting)
         };
-        let order = Ordering::Relaxed;
-        shared.waiting.fetch_update(order, order, fits).ok().map(|_| Self { shared, bytes })
+        shared.waiting.fetch_update(ORDER, ORDER, fits).ok().map(|_| Self { shared, bytes })
     }
 }
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.shared.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.shared.waiting.fetch_sub(self.bytes, ORDER);
     }
 }
 
@@ -207,6 +227,26 @@ mod tests {
         charge.grow(90).await.unwrap();
         assert_eq!(charge.grow(11).await, Err(Full::Never { needed: 101, total: 100 }));
         assert_eq!(charge.bytes(), 90);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_granted_is_withheld_as_it_becomes_free() {
+        let admission = Admission::new(100, 50);
+        let mut charge = admission.charge();
+        charge.grow(80).await.unwrap();
+        admission.grant(50);
+        assert_eq!(admission.in_flight_bytes(), 80);
+        assert_eq!(charge.grow(1).await, Err(Full::Busy));
+        charge.set(20).await.unwrap();
+        admission.grant(50);
+        assert_eq!(admission.in_flight_bytes(), 20);
+        assert_eq!(charge.grow(31).await, Err(Full::Busy));
+        charge.grow(30).await.unwrap();
+        admission.grant(100);
+        charge.grow(50).await.unwrap();
+        assert_eq!(charge.grow(1).await, Err(Full::Never { needed: 101, total: 100 }));
+        drop(charge);
+        assert_eq!(admission.in_flight_bytes(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -466,6 +466,11 @@ impl Core {
         &self.assembler
     }
 
+    /// The trace window, to bound it.
+    pub fn assembler_mut(&mut self) -> &mut Assembler {
+        &mut self.assembler
+    }
+
     /// What has been counted since the start.
     pub fn counters(&self) -> Counters {
         self.counters

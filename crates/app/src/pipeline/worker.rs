@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::core::{Core, RulesId};
 use super::fanout::Fanout;
+use super::governor::Governor;
 use super::keeper::{Again, Door, KeeperHandle, Replay};
 use super::known::Known;
 use super::remote::compile_subscribed;
@@ -94,6 +95,8 @@ pub struct Worker {
     pub remember_next: Timestamp,
     /// Where it learns from the other shards.
     pub school: School,
+    /// Bounds what open traces hold, and which shard this is.
+    pub governor: (Arc<Governor>, usize),
     /// Where closed traces go for the archive, if there is one, and what is on its way there.
     pub archive: (Option<Tap>, Vec<Piece>),
 }
@@ -213,6 +216,7 @@ impl Worker {
                         self.core.mark(seq);
                         drop(charge);
                     }
+                    self.bound();
                     self.fanout.sampled(&sampled, self.core.sites(), self.clock.now());
                     self.core.recycle(&mut sampled);
                     self.hand_on_pieces();
@@ -221,6 +225,7 @@ impl Worker {
                 _ = tick.tick() => {
                     let now = self.clock.now();
                     self.follow_subscribers();
+                    self.bound();
                     self.core.tick(now, &mut sampled);
                     self.hand_on(&mut sampled, now);
                     self.hand_on_pieces();
@@ -267,6 +272,12 @@ impl Worker {
         }
     }
 
+    /// Has open traces hold what memory there is for them.
+    fn bound(&mut self) {
+        let (governor, shard) = &self.governor;
+        governor.bound(*shard, &mut self.core);
+    }
+
     /// Tells the other shards what was learned, and learns what they have.
     fn learn(&mut self, now: Timestamp) {
         let Self { school, core, .. } = self;
@@ -289,6 +300,7 @@ impl Worker {
             let now = self.clock.now();
             self.core.batch(batch, now, &mut sampled);
             self.core.mark(seq);
+            self.bound();
             self.hand_on(&mut sampled, now);
             self.hand_on_pieces();
             self.hand_on_kept(&mut kept).await;

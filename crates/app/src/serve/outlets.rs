@@ -13,6 +13,7 @@ use spanwise_otlp::exporter::Stats;
 use spanwise_otlp::sampled_spans::Hub;
 use tracing::{info, warn};
 
+use crate::pipeline::governor::Governor;
 use crate::pipeline::outlets::Queue;
 use crate::telemetry::metrics::{DestinationLabel, ForwardLabels, Metrics, OutcomeLabel, follow};
 
@@ -26,6 +27,8 @@ pub(super) struct Outlets {
     pub(super) hub: Arc<Hub>,
     /// The receivers' door.
     pub(super) admission: Admission,
+    /// Sees to the memory limit.
+    pub(super) governor: Arc<Governor>,
     /// Destinations.
     pub(super) destinations: Vec<Watched>,
 }
@@ -73,6 +76,8 @@ impl Outlets {
             follow(&metrics.stream_spans.get_or_create(&OutcomeLabel { outcome }), total);
         }
         metrics.in_flight_bytes.set(gauge(self.admission.in_flight_bytes()));
+        metrics.resident_bytes.set(gauge(self.governor.resident()));
+        metrics.memory_granted.set(self.governor.granted());
         let mut n_missed = stream.n_missed;
         for watched in &mut self.destinations {
             let stats = watched.queue.stats();

@@ -30,6 +30,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Traces};
 use crate::pipeline::core::{self, Core};
 use crate::pipeline::fanout::Fanout;
+use crate::pipeline::governor::Governor;
 use crate::pipeline::inspector::Inspector;
 use crate::pipeline::keeper::{self, Door, KeeperHandle, Replay};
 use crate::pipeline::outlets::Outlet;
@@ -69,6 +70,8 @@ struct Into {
     processor: Option<mpsc::Sender<Input>>,
     /// Gathers windows, and the way to who writes them.
     gathering: Option<(Collector, Tap)>,
+    /// Bounds what it holds.
+    governor: Arc<Governor>,
 }
 
 /// Collects stages, sinks first.
@@ -146,15 +149,18 @@ impl Parts<'_> {
         let hub = Hub::new(HubConfig { epoch, ..HubConfig::default() });
         let in_flight = self.config.memory_limit / 100 * IN_FLIGHT_PERCENT;
         let admission = Admission::new(in_flight, WAITING_BYTES);
+        let governor = Arc::new(self.governor(&admission));
+        tokio::spawn(Governor::watch(Arc::downgrade(&governor)));
         self.state.follow_outlets(Outlets {
             hub: Arc::clone(&hub),
+            governor: Arc::clone(&governor),
             admission: admission.clone(),
             destinations: destinations.watched.clone(),
         });
         let to = std::mem::take(&mut destinations.archives);
         let archives = archives::build(self, to, &receivers)?;
         let (gathering, service) = archives.map_or((None, None), |a| (a.gathering, a.service));
-        let into = Into { hub: Arc::clone(&hub), destinations, processor, gathering };
+        let into = Into { hub: Arc::clone(&hub), destinations, processor, gathering, governor };
         let work = self.worker(into, keeper_stage)?;
         let ports = receiver::Ports {
             grpc: grpc_listener.local_addr()?.port(),
@@ -182,7 +188,7 @@ impl Parts<'_> {
     }
 
     fn worker(&mut self, into: Into, keeper_stage: usize) -> Result<Arc<dyn receiver::Ingest>> {
-        let Into { hub, mut destinations, processor, gathering } = into;
+        let Into { hub, mut destinations, processor, gathering, governor } = into;
         let (mut collector, mut tap) = gathering.unzip();
         let shards = Shards::new(self.config.shards);
         let spares = Arc::default();
@@ -228,12 +234,20 @@ impl Parts<'_> {
                 verdicts: Vec::new(),
                 remember_next: Timestamp::default(),
                 school,
+                governor: (Arc::clone(&governor), shard),
                 archive: (tap.take(), Vec::new()),
             };
             let run = async move { worker.run(work).await };
             self.stages.push(("worker", tokio::spawn(on_own_thread("worker", run)?)));
         }
         Ok(queue)
+    }
+
+    /// Who sees to the memory limit.
+    fn governor(&self, admission: &Admission) -> Governor {
+        let (limit, n_shards) = (self.config.memory_limit, self.config.shards);
+        let window = self.config.assembler.memory_bytes / u64::from(n_shards);
+        Governor::new(limit, admission.clone(), window, n_shards as usize)
     }
 
     /// What waits for budget is held within a share of the memory, and within its own limit.

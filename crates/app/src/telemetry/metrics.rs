@@ -145,6 +145,10 @@ pub struct Metrics {
     pub receiver_bytes: Family<EncodingLabel, Counter>,
     /// Bytes of memory that requests in flight hold.
     pub in_flight_bytes: Gauge,
+    /// Bytes of memory in use, as the kernel counts them; 0 where it does not tell.
+    pub resident_bytes: Gauge,
+    /// Share of their memory that open traces and requests in flight may use now.
+    pub memory_granted: FloatGauge,
     /// 1 while work is refused for lack of room.
     pub shedding: Gauge,
     /// Spans kept, by the score that decided.
@@ -208,6 +212,8 @@ impl Default for Metrics {
             receiver_connections: Family::default(),
             receiver_bytes: Family::default(),
             in_flight_bytes: Gauge::default(),
+            resident_bytes: Gauge::default(),
+            memory_granted: FloatGauge::default(),
             shedding: Gauge::default(),
             sampler_kept: Family::default(),
             sampler_score: Family::new_with_constructor(scores),
@@ -273,6 +279,12 @@ impl Metrics {
             "receiver_in_flight_bytes",
             "Memory that requests in flight hold",
             self.in_flight_bytes.clone(),
+        );
+        r.register("memory_resident_bytes", "Memory in use", self.resident_bytes.clone());
+        r.register(
+            "memory_granted_ratio",
+            "Share of their memory that open traces and requests in flight may use",
+            self.memory_granted.clone(),
         );
         r.register("shedding", "1 while work is refused for lack of room", self.shedding.clone());
         r.register(

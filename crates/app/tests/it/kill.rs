@@ -278,7 +278,7 @@ fn an_end_does_not_wait_for_what_the_log_holds() {
     let stored = counts(&files(&kept));
     let n_logged = bench_payload(32, 9)
         .into_iter()
-        .flat_map(|request| decode(request.into(), &Limits::default()).unwrap().batch.spans)
+        .flat_map(|request| decode(request, &Limits::default()).unwrap().batch.spans)
         .filter(|head| !stored.contains_key(&head.span_id))
         .count();
     assert_eq!(n_logged, 0, "spans of the log are nowhere");

@@ -11,7 +11,7 @@ use h2::client::SendRequest;
 use http::{HeaderMap, Request};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Error;
 use super::payload::{N_SPANS, Payload, TRACES};
@@ -63,22 +63,27 @@ enum Answer {
 /// The connections.
 pub(crate) struct Load {
     payload: Arc<Payload>,
-    connections: VecDeque<(SendRequest<Bytes>, Arc<Semaphore>)>,
+    to: SocketAddr,
+    connections: VecDeque<Connection>,
     next: Arc<AtomicU32>,
+}
+
+/// One connection, and what has become of it.
+struct Connection {
+    send: SendRequest<Bytes>,
+    streams: Arc<Semaphore>,
+    driver: JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Load {
     pub(crate) async fn connect(to: SocketAddr, payload: Payload) -> Result<Self, Error> {
         let mut connections = VecDeque::new();
         for _ in 0..N_CONNECTIONS {
-            let stream = TcpStream::connect(to).await?;
-            stream.set_nodelay(true)?;
-            let (send, connection) = h2::client::handshake(stream).await?;
-            tokio::spawn(connection);
-            connections.push_back((send, Arc::new(Semaphore::new(N_STREAMS))));
+            connections.push_back(Connection::open(to).await?);
         }
         // Request 0 would leave the ids as they are.
-        Ok(Self { payload: Arc::new(payload), connections, next: Arc::new(AtomicU32::new(1)) })
+        let next = Arc::new(AtomicU32::new(1));
+        Ok(Self { payload: Arc::new(payload), to, connections, next })
     }
 
     /// Number of the request that is sent next.
@@ -92,7 +97,7 @@ impl Load {
         let until = Instant::now() + time;
         let mut tasks = JoinSet::new();
         for _ in 0..N_CLOSED {
-            let (send, _) = self.connection();
+            let Ok((send, _)) = self.connection().await else { continue };
             let (payload, next) = (Arc::clone(&self.payload), Arc::clone(&self.next));
             let counters = Arc::clone(&counters);
             tasks.spawn(async move {
@@ -137,14 +142,25 @@ impl Load {
         }
     }
 
-    fn connection(&mut self) -> (SendRequest<Bytes>, Arc<Semaphore>) {
+    /// The next connection; one that has ended is opened again, as clients do.
+    async fn connection(&mut self) -> Result<(SendRequest<Bytes>, Arc<Semaphore>), Error> {
         self.connections.rotate_left(1);
-        let (send, streams) = &self.connections[0];
-        (send.clone(), Arc::clone(streams))
+        let one = &mut self.connections[0];
+        if one.driver.is_finished() {
+            *one = Connection::open(self.to).await?;
+        }
+        Ok((one.send.clone(), Arc::clone(&one.streams)))
     }
 
     async fn spawn(&mut self, tasks: &mut JoinSet<()>, counters: &Arc<Counters>) {
-        let (send, streams) = self.connection();
+        let (send, streams) = match self.connection().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                eprintln!("connection: {error}");
+                counters.n_wrong.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        };
         // Only if every place on the connection is taken does an offer wait.
         let Ok(place) = streams.acquire_owned().await else { return };
         let (payload, counters) = (Arc::clone(&self.payload), Arc::clone(counters));
@@ -153,6 +169,16 @@ impl Load {
             one(send, &payload, number, &counters).await;
             drop(place);
         });
+    }
+}
+
+impl Connection {
+    async fn open(to: SocketAddr) -> Result<Self, Error> {
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        let (send, connection) = h2::client::handshake(stream).await?;
+        let driver = tokio::spawn(connection);
+        Ok(Self { send, streams: Arc::new(Semaphore::new(N_STREAMS)), driver })
     }
 }
 
