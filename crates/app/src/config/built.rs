@@ -26,7 +26,7 @@ pub use archive::{Archive, Peer, Windows};
 pub use forward::{Destination, Forward, ForwardProtocol, Otlp, Sent};
 pub use listen::address_of;
 pub use targets::{Backend, Backends, known_targets};
-pub use traces::{TraceMode, Traces};
+pub use traces::{TraceMode, Traces, WAIT_NS_MAX};
 
 /// Share of the memory limit that open traces may hold.
 const WINDOW_SHARE_PERCENT: u64 = 35;
@@ -129,6 +129,9 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
     let config = (|| {
         let memory_limit = memory_limit?;
         let window = memory_limit / 100 * WINDOW_SHARE_PERCENT;
+        let traces = traces?;
+        let assembler = spanwise_assembler::Config::default();
+        let grace_ns = traces.as_ref().map_or(assembler.grace_ns, |traces| traces.wait_ns);
         Some(Config {
             memory_limit,
             data_dir: raw.data_dir.clone(),
@@ -137,14 +140,17 @@ pub fn build(raw: &RawConfig) -> (Option<Config>, Vec<Problem>) {
             assembler: spanwise_assembler::Config {
                 memory_bytes: window,
                 full_bytes: memory_limit / 100 * FULL_SHARE_PERCENT,
-                ..Default::default()
+                grace_ns,
+                // Nor is a root waited for less.
+                idle_ns: assembler.idle_ns.max(grace_ns),
+                ..assembler
             },
             rules: Arc::new(rules?),
             scaler: scaler?,
             raw_scaler: raw.scaler.clone(),
             backends,
             forward,
-            traces: traces?,
+            traces,
             ack_on: ack_on?,
             shards: shards?,
             archive: archive?,
@@ -176,6 +182,8 @@ impl Config {
         if let Some(traces) = &mut raw.sampler.traces {
             traces.sampler = default(&traces.sampler, "hybrid");
             traces.budget = default(&traces.budget, traces::BUDGET_DEFAULT);
+            let wait = &mut traces.decision_wait_after_root_received;
+            *wait = default(wait, traces::WAIT_DEFAULT);
             raw.sampler.mode = default(&raw.sampler.mode, "sample");
             raw.ack_on = default(&raw.ack_on, "fsync");
         }

@@ -113,6 +113,9 @@ pub struct RawTraces {
     /// What is kept in all: `1%` (the default), `200/s`, `20k spans/s`, `5MB/s`, `100GB/month`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<String>,
+    /// How long after its root a trace is waited for, such as `6s`. Default `1s`, at most `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision_wait_after_root_received: Option<String>,
     /// The bound holds within every minute and nothing is carried over. Default false; for
     /// destinations that must be protected.
     pub strict: bool,

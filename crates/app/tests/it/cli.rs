@@ -369,9 +369,30 @@ fn a_collectors_file_is_converted_into_one_that_can_be_used() {
             settings.contains("rest: drop") && settings.contains("budget: exempt"),
             "{settings}"
         );
+        assert!(settings.contains("decision_wait_after_root_received: 10s\n"), "{settings}");
         with_file(&settings, |file| check(&["config", "check", file], OK, &["ok"]));
         let args = ["config", "convert", file, "--processor", "tail_sampling/b"];
         check(&args, NEGATIVE, &["--processor one of tail_sampling"]);
+    });
+}
+
+#[test]
+fn a_collectors_wait_is_carried_over() {
+    let wait = |written: &str| {
+        let file = COLLECTOR.replace("    decision_wait: 10s\n", written);
+        let mut printed = String::new();
+        with_file(&file, |file| printed = stdout(&run(&["config", "convert", file])));
+        let key = "decision_wait_after_root_received: ";
+        let line = printed.lines().find_map(|line| line.trim().strip_prefix(key));
+        line.map(str::to_owned).unwrap_or(printed)
+    };
+    assert_eq!(wait(""), "30s", "its default");
+    assert_eq!(wait("    decision_wait: 2m\n"), "1m");
+    let both = "    decision_wait: 20s\n    decision_wait_after_root_received: 2s\n";
+    assert_eq!(wait(both), "2s");
+    let wrong = COLLECTOR.replace("10s", "soon");
+    with_file(&wrong, |file| {
+        check(&["config", "convert", file], NEGATIVE, &["P003", ":4:20", "soon", "fix: "]);
     });
 }
 

@@ -33,13 +33,18 @@ fn in_order() -> Vec<Sent> {
 
 /// Spans of kept traces by trace, when they are sent like this.
 fn kept(sent: &[Sent]) -> BTreeMap<TraceId, usize> {
-    let config = config("sampler: {traces: {budget: 5%}}\n");
+    kept_with(sent, "")
+}
+
+/// The same with further settings.
+fn kept_with(sent: &[Sent], more: &str) -> BTreeMap<TraceId, usize> {
+    let config = config(&format!("sampler: {{traces: {{budget: 5%{more}}}}}\n"));
     let alone = |traces| traces::Config::alone(traces, 4 << 20, false).unwrap();
     let traces = config.traces.map(alone);
     let (sampler, assembler, rules) = (config.sampler, config.assembler, config.rules);
     let mut core = Core::new(core::Config { sampler, assembler, rules, traces }).unwrap();
     let mut found = Vec::new();
-    for second in 0..=N_TRACES / N_PER_S + LATE_MAX_S {
+    for second in 0..=N_TRACES / N_PER_S + 2 * LATE_MAX_S {
         let now = Timestamp((START_S + second) * 1_000 * MS);
         let mut builder = RequestBuilder::new();
         for (_, span) in sent.iter().filter(|(at, _)| *at == second) {
@@ -68,8 +73,14 @@ struct Both {
 }
 
 fn both(case: &str, otherwise: &[Sent]) -> Both {
-    let in_order = kept(&in_order());
-    let otherwise = kept(otherwise);
+    compare(case, &kept(&in_order()), &kept(otherwise))
+}
+
+fn compare(
+    case: &str,
+    in_order: &BTreeMap<TraceId, usize>,
+    otherwise: &BTreeMap<TraceId, usize>,
+) -> Both {
     let n_kept = in_order.len();
     assert!(n_kept as u64 > N_TRACES / 50, "{n_kept} kept");
     assert!(in_order.values().all(|&n_spans| n_spans == 3));
@@ -124,17 +135,34 @@ fn repeated_spans_leave_once() {
     assert_eq!((both.n_others, both.n_broken), (0, 0));
 }
 
-/// Scenario: one span in twenty comes up to 30 s late, in any order.
-/// Guarantees: what is kept is whole. Which traces are kept is not promised: a verdict is out a second
-/// after the root has ended, and a trace without one of its spans has an unusual structure, so that with
-/// a small budget most of what is kept are the traces with late spans.
-#[test]
-fn late_spans_leave_with_their_traces() {
+/// One span in twenty comes up to 30 s late, in any order.
+fn late() -> Vec<Sent> {
     let mut sent = in_order();
     let is_late = |span: &SpanRecord| span_key(span).is_multiple_of(20);
     for (second, span) in sent.iter_mut().filter(|(_, span)| is_late(span)) {
         *second += 1 + span_key(span) / 20 % LATE_MAX_S;
     }
     shuffle(&mut sent, |(_, span)| span_key(span));
-    assert_eq!(both("late", &sent).n_broken, 0);
+    sent
+}
+
+/// Scenario: one span in twenty comes up to 30 s late, in any order.
+/// Guarantees: what is kept is whole. Which traces are kept is not promised: a verdict is out a second
+/// after the root has ended, and a trace without one of its spans has an unusual structure, so that with
+/// a small budget most of what is kept are the traces with late spans.
+#[test]
+fn late_spans_leave_with_their_traces() {
+    assert_eq!(both("late", &late()).n_broken, 0);
+}
+
+/// Scenario: the same, and traces are waited for that long after their roots.
+/// Guarantees: what is kept is whole, and only few traces are others: those whose root was late are
+/// judged that much later than their neighbours.
+#[test]
+fn late_spans_that_are_waited_for_decide_nothing() {
+    let wait = ", decision_wait_after_root_received: 31s";
+    let in_order = kept_with(&in_order(), wait);
+    let both = compare("late, waited for", &in_order, &kept_with(&late(), wait));
+    assert_eq!(both.n_broken, 0);
+    assert!(both.n_others * 5 <= in_order.len(), "{} of {}", both.n_others, in_order.len());
 }

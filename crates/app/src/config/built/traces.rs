@@ -1,5 +1,6 @@
 //! The trace sampler's settings.
 
+use spanwise_analyzer::units::DurationNs;
 use spanwise_sampler::trace::policy::Rest;
 use spanwise_sampler::trace::{Algorithm, Bound, Budget};
 
@@ -9,6 +10,10 @@ use crate::config::tail_sampling::{self, Policies};
 
 /// Share of the traces that is kept.
 pub(super) const BUDGET_DEFAULT: &str = "1%";
+/// How long after its root a trace is waited for: for spans that are sent at once.
+pub(super) const WAIT_DEFAULT: &str = "1s";
+/// A trace is decided at this age in any case.
+pub const WAIT_NS_MAX: u64 = 60 * 1_000_000_000;
 /// Budgets that are only counted.
 const SHADOWS_MAX: usize = 16;
 
@@ -19,6 +24,8 @@ pub struct Traces {
     pub sampler: spanwise_sampler::trace::Config,
     /// What may be kept.
     pub bound: Bound,
+    /// How long after its root a trace is waited for, in nanoseconds.
+    pub wait_ns: u64,
     /// The resource attribute that names the tenant.
     pub tenant: Option<String>,
     /// Budgets that are counted in the same pass.
@@ -79,6 +86,7 @@ pub(super) fn build(raw: &RawSampler, problems: &mut Problems) -> Option<Option<
             None
         }),
     };
+    let wait_ns = wait(path, traces, problems);
     let bound = bound(path, traces, problems);
     let policies = policies(path, traces, problems);
     let shadow: Option<Vec<Budget>> = (0..)
@@ -101,8 +109,20 @@ pub(super) fn build(raw: &RawSampler, problems: &mut Problems) -> Option<Option<
         sampler.waiting.n_traces = 0;
     }
     let tenant = traces.tenant.as_ref().map(|tenant| tenant.attribute.clone());
-    let policies = policies?;
-    Some(Some(Traces { sampler, bound: bound?, tenant, shadow: shadow?, mode, policies }))
+    let (bound, wait_ns, shadow, policies) = (bound?, wait_ns?, shadow?, policies?);
+    Some(Some(Traces { sampler, bound, wait_ns, tenant, shadow, mode, policies }))
+}
+
+fn wait(path: &str, raw: &RawTraces, problems: &mut Problems) -> Option<u64> {
+    let text = raw.decision_wait_after_root_received.as_deref().unwrap_or(WAIT_DEFAULT);
+    let message = match DurationNs::parse(text) {
+        Ok(DurationNs(ns)) if ns <= WAIT_NS_MAX => return Some(ns),
+        Ok(_) => format!("{text} is longer than a trace is waited for in any case"),
+        Err(error) => error.to_string(),
+    };
+    let fix = "write a duration up to 60s, such as 6s";
+    problems.error(format!("{path}.decision_wait_after_root_received"), "C020", message, fix);
+    None
 }
 
 fn policies(path: &str, raw: &RawTraces, problems: &mut Problems) -> Option<Policies> {

@@ -4,19 +4,24 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use spanwise_analyzer::units::DurationNs;
 use spanwise_model::{Problem, Severity};
 
+use super::super::built::WAIT_NS_MAX;
 use super::super::yaml;
 use super::RawPolicy;
+
+/// The Collector's `decision_wait` where none is written.
+const WAIT_DEFAULT: &str = "30s";
 
 /// A `tail_sampling` processor as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTailSampling {
-    /// A trace closes when its root has ended, or by idle time or age.
-    pub decision_wait: Option<IgnoredAny>,
-    /// As above.
-    pub decision_wait_after_root_received: Option<IgnoredAny>,
+    /// From the first span on. Default `30s`.
+    pub decision_wait: Option<String>,
+    /// From the root on, if it comes before the other time has passed. Default `0s`: not at all.
+    pub decision_wait_after_root_received: Option<String>,
     /// Open traces are bounded in bytes.
     pub num_traces: Option<IgnoredAny>,
     /// What is full closes early, with a verdict, or refuses.
@@ -60,6 +65,29 @@ pub fn find(text: &str, file: &str) -> Result<Vec<Processor>, String> {
 }
 
 impl Processor {
+    /// How long after its root a trace is to be waited for, so that it is as complete as there.
+    ///
+    /// # Errors
+    /// What is written is no such time.
+    pub fn wait(&self) -> Result<DurationNs, Problem> {
+        let raw = &self.raw;
+        let read = |key: &str, text: &str| {
+            DurationNs::parse(text).map_err(|error| Problem {
+                path: format!("{}.{key}", self.path),
+                code: "P003",
+                severity: Severity::Error,
+                message: error.to_string(),
+                fix: "write a duration such as 30s".to_owned(),
+            })
+        };
+        let in_all = raw.decision_wait.as_deref().unwrap_or(WAIT_DEFAULT);
+        let in_all = read("decision_wait", in_all)?;
+        let after_root = raw.decision_wait_after_root_received.as_deref().unwrap_or("0s");
+        let after_root = read("decision_wait_after_root_received", after_root)?;
+        let wait = if after_root.0 > 0 { after_root.min(in_all) } else { in_all };
+        Ok(wait.min(DurationNs(WAIT_NS_MAX)))
+    }
+
     /// What of the processor beside its policies cannot be said here, or goes without saying.
     pub fn problems(&self) -> Vec<Problem> {
         let raw = &self.raw;
