@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use spanwise_model::{Batch, ByteRange, ResourceHead, ScopeHead, TraceId};
+use spanwise_model::{Batch, ByteRange, Contexts, ResourceHead, ScopeHead, TraceId};
 use tokio::sync::mpsc;
 
 use super::core::Lesson;
@@ -87,76 +87,39 @@ impl Shards {
         part.resources.resize(whole.resources.len(), ResourceHead::default());
         part.scopes.resize(whole.scopes.len(), ScopeHead::default());
         let n_bytes: usize = part.spans.iter().map(|head| head.raw.len as usize).sum();
-        let mut bytes = Vec::with_capacity(n_bytes + whole.bytes.len() / 16);
+        let mut copy = Contexts::default();
+        copy.bytes.reserve(n_bytes + whole.bytes.len() / 16);
         let (mut resource, mut scope) = (u32::MAX, u32::MAX);
         for head in &mut part.spans {
             if head.resource_idx != resource {
                 resource = head.resource_idx;
-                let known = part.resources.get_mut(resource as usize);
-                move_resource(whole, resource, known, &mut bytes);
+                let idx = resource as usize;
+                if let (Some(from), Some(to)) =
+                    (whole.resources.get(idx), part.resources.get_mut(idx))
+                    && *to == ResourceHead::default()
+                {
+                    *to = copy.resource(&whole.bytes, *from);
+                }
             }
             if head.scope_idx != scope {
                 scope = head.scope_idx;
-                let known = part.scopes.get_mut(scope as usize);
-                move_scope(whole, scope, known, &mut bytes);
+                let idx = scope as usize;
+                if let (Some(from), Some(to)) = (whole.scopes.get(idx), part.scopes.get_mut(idx))
+                    && *to == ScopeHead::default()
+                {
+                    *to = copy.scope(&whole.bytes, *from);
+                }
             }
-            let raw = moved(whole, head.raw, &mut bytes);
-            head.name = within(whole, (head.name, head.raw), raw, &mut bytes);
-            head.raw = raw;
+            let (from, name) = (head.raw, head.name);
+            head.raw = copy.push(from.of(&whole.bytes));
+            let offset = name.start.checked_sub(from.start).filter(|_| !name.is_empty());
+            let moved = |offset| ByteRange { start: head.raw.start + offset, len: name.len };
+            head.name = offset.map(moved).unwrap_or_default();
         }
-        part.bytes = bytes.into();
+        part.bytes = copy.bytes.into();
         part.lease.clone_from(&whole.lease);
         part
     }
-}
-
-fn move_resource(whole: &Batch, idx: u32, to: Option<&mut ResourceHead>, bytes: &mut Vec<u8>) {
-    let (Some(from), Some(to)) = (whole.resources.get(idx as usize), to) else { return };
-    if *to != ResourceHead::default() {
-        return;
-    }
-    let raw = moved(whole, from.raw, bytes);
-    let mut inner = |range| within(whole, (range, from.raw), raw, bytes);
-    *to = ResourceHead {
-        raw,
-        service: inner(from.service),
-        instance: inner(from.instance),
-        schema_url: inner(from.schema_url),
-        version: inner(from.version),
-        is_synthetic: from.is_synthetic,
-    };
-}
-
-fn move_scope(whole: &Batch, idx: u32, to: Option<&mut ScopeHead>, bytes: &mut Vec<u8>) {
-    let (Some(from), Some(to)) = (whole.scopes.get(idx as usize), to) else { return };
-    if *to == ScopeHead::default() {
-        let raw = moved(whole, from.raw, bytes);
-        let schema_url = within(whole, (from.schema_url, from.raw), raw, bytes);
-        *to = ScopeHead { raw, schema_url };
-    }
-}
-
-/// Appends a range of the whole; where it lies now.
-fn moved(whole: &Batch, range: ByteRange, bytes: &mut Vec<u8>) -> ByteRange {
-    let piece = range.of(&whole.bytes);
-    let start = bytes.len() as u32;
-    bytes.extend_from_slice(piece);
-    ByteRange { start, len: piece.len() as u32 }
-}
-
-/// Where a range lies now that lay within another one, which is `now`; elsewhere it is appended.
-fn within(
-    whole: &Batch,
-    (range, outer): (ByteRange, ByteRange),
-    now: ByteRange,
-    bytes: &mut Vec<u8>,
-) -> ByteRange {
-    let is_inside =
-        range.start >= outer.start && range.start + range.len <= outer.start + outer.len;
-    if is_inside && now.len == outer.len {
-        return ByteRange { start: now.start + (range.start - outer.start), len: range.len };
-    }
-    if range.is_empty() { ByteRange::default() } else { moved(whole, range, bytes) }
 }
 
 impl School {
@@ -208,8 +171,9 @@ impl School {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use spanwise_model::SpanHead;
-    use spanwise_otlp::{Limits, bench_payload, decode};
+    use spanwise_otlp::{KeptSpan, Limits, bench_payload, decode, reframe};
 
     use super::*;
 
@@ -226,47 +190,64 @@ mod tests {
         assert_eq!(Shards::new(1).of(TraceId([255; 16])), 0);
     }
 
-    /// All that is said of a span, in bytes.
-    fn said<'a>(batch: &'a Batch, head: &SpanHead) -> [&'a [u8]; 8] {
-        let resource = batch.resources[head.resource_idx as usize];
-        let scope = batch.scopes[head.scope_idx as usize];
-        [
-            head.raw,
-            head.name,
-            resource.raw,
-            resource.service,
-            resource.instance,
-            resource.schema_url,
-            scope.raw,
-            scope.schema_url,
-        ]
-        .map(|range| range.of(&batch.bytes))
+    /// Requests: one of many services, a small one, and what has no resource, or empty ones.
+    fn requests() -> Vec<Bytes> {
+        let mut requests = bench_payload(2, 7);
+        let span = |n: u8| {
+            let field = |key: u8, bytes: &[u8]| [&[key, bytes.len() as u8], bytes].concat();
+            let start = [&[0x39][..], &u64::from(n).to_le_bytes()].concat();
+            let ids = [field(0x0a, &[n; 16]), field(0x12, &[n; 8])].concat();
+            field(0x12, &[ids, field(0x2a, b"name"), start].concat())
+        };
+        let scope = |scope: &[u8], n: u8| {
+            let spans: Vec<u8> = (0..8).flat_map(|more| span(n + more)).collect();
+            let payload = [scope, &spans].concat();
+            [&[0x12, (payload.len() & 127) as u8 | 128, (payload.len() >> 7) as u8][..], &payload]
+                .concat()
+        };
+        let resource = |resource: &[u8], scopes: &[Vec<u8>]| {
+            let payload = [resource, &scopes.concat()].concat();
+            [&[0x0a, (payload.len() & 127) as u8 | 128, (payload.len() >> 7) as u8][..], &payload]
+                .concat()
+        };
+        let request = [
+            resource(&[], &[scope(&[], 1), scope(&[0x0a, 0], 11)]),
+            resource(&[0x0a, 0], &[scope(&[0x0a, 3, 0x0a, 1, b's'], 21), scope(&[], 31)]),
+        ];
+        requests.push(request.concat().into());
+        requests
+    }
+
+    /// A span as it leaves, with all that is said of it.
+    fn leaves(batch: &Batch, span_idx: u32) -> Bytes {
+        reframe(&[KeptSpan { batch, span_idx, stamp: &[] }]).bytes
     }
 
     #[test]
     fn parts_say_what_the_whole_said() {
-        let request = bench_payload(1, 7).remove(0);
-        let whole = || decode(request.clone(), &Limits::default()).unwrap().batch;
-        let shards = Shards::new(4);
-        let expected = whole();
-        let touched = shards.touched(&expected);
-        assert_eq!(touched, [0, 1, 2, 3]);
-        let parts = shards.cut(whole(), &touched, &Spares::default());
-        let mut found: Vec<(SpanHead, &Batch)> = Vec::new();
-        for part in &parts {
-            assert!(part.batch.bytes.len() < request.len() / 2);
-            for head in &part.batch.spans {
-                assert_eq!(shards.of(head.trace_id), part.shard);
-                found.push((*head, &part.batch));
+        for (request, n) in requests().into_iter().flat_map(|one| [(one.clone(), 4), (one, 64)]) {
+            let whole = || decode(request.clone(), &Limits::default()).unwrap().batch;
+            let shards = Shards::new(n);
+            let expected = whole();
+            let touched = shards.touched(&expected);
+            assert!(touched.len() > 2);
+            let mut n_found = 0;
+            for Part { shard, batch } in shards.cut(whole(), &touched, &Spares::default()) {
+                assert!(batch.bytes.len() < request.len());
+                let mine = (0..).zip(&expected.spans);
+                let mine = mine.filter(|(_, head)| shards.of(head.trace_id) == shard);
+                let ours = (0..).zip(&batch.spans);
+                for ((idx, head), (part_idx, part_head)) in mine.zip(ours) {
+                    let places = SpanHead { raw: head.raw, name: head.name, ..*part_head };
+                    assert_eq!(places, *head);
+                    assert_eq!(leaves(&batch, part_idx), leaves(&expected, idx));
+                    assert_eq!(batch.name(part_head), expected.name(head));
+                    assert_eq!(batch.service_bytes(part_head), expected.service_bytes(head));
+                    assert_eq!(batch.instance(part_head), expected.instance(head));
+                    n_found += 1;
+                }
             }
-        }
-        assert_eq!(found.len(), expected.spans.len());
-        for head in &expected.spans {
-            let (part_head, part) =
-                found.iter().find(|(found, _)| found.span_id == head.span_id).unwrap();
-            assert_eq!(said(part, part_head), said(&expected, head));
-            let places = SpanHead { raw: head.raw, name: head.name, ..*part_head };
-            assert_eq!(places, *head);
+            assert_eq!(n_found, expected.spans.len());
         }
     }
 
