@@ -6,6 +6,7 @@ mod archives;
 mod backends;
 mod destinations;
 mod folder;
+mod lateness;
 mod outlets;
 mod parts;
 mod picture;

@@ -11,6 +11,7 @@ use spanwise_model::Timestamp;
 use spanwise_sampler::{Budget, Profile};
 use tokio::sync::watch;
 
+use super::lateness::Lateness;
 use super::outlets::{Outlets, Shedding, Waiting};
 use super::picture::{self, Picture, StagePicture};
 use super::saved::Saved;
@@ -64,6 +65,8 @@ struct Inner {
     account: Option<watch::Receiver<Account>>,
     outlets: Option<Outlets>,
     shedding: Shedding,
+    /// Where whole traces are judged.
+    lateness: Option<Lateness>,
     keeper: Option<Shown>,
     /// The latest of each shard, where there are several.
     pictures: Vec<Option<Picture>>,
@@ -193,6 +196,10 @@ impl State {
         if let Some(stage) = &picture.stage {
             sampling::stage(&self.metrics.traces, stage, now);
             sampling::stored(&self.metrics.traces, &picture);
+            let n_late = stage.counters.late.n_late_spans();
+            let mut inner = self.inner.lock();
+            let lateness = inner.lateness.get_or_insert_default();
+            lateness.look(picture.counters.n_spans, n_late, now);
         }
         let Picture { counters, open, sampler, held_bytes, sites, overflow, stage, .. } = picture;
         let mut status = self.base.clone();
@@ -269,6 +276,7 @@ impl State {
                 status.shedding |= showing.problem.is_some();
                 status.checks.push(span_log(&showing));
             }
+            status.checks.extend(inner.lateness.as_ref().map(Lateness::check));
             if let Some(archives) = &inner.archives {
                 let showing = archives.get();
                 archived::count(&self.metrics.archives, &showing);

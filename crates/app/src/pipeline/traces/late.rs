@@ -32,6 +32,11 @@ pub struct LateCounters {
 }
 
 impl LateCounters {
+    /// Spans that came after the verdict on their trace.
+    pub const fn n_late_spans(&self) -> u64 {
+        self.n_followed_keep + self.n_followed_drop + self.n_over_budget
+    }
+
     /// Adds what another shard has counted.
     pub(super) fn add(&mut self, other: &Self) {
         self.n_followed_keep += other.n_followed_keep;
