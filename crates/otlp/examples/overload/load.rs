@@ -16,12 +16,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::Error;
 use super::payload::{N_SPANS, Payload, TRACES};
 
-/// Below what one address may have.
-const N_CONNECTIONS: usize = 40;
+/// Loopback may have more than other addresses.
+const N_CONNECTIONS: usize = 80;
 /// Requests under way on one connection, below what a server allows.
 const N_STREAMS: usize = 90;
 /// Requests under way while the capacity is measured.
-const N_CLOSED: usize = 16;
+const N_CLOSED: usize = 32;
 /// What is due is sent this often.
 const TICK: Duration = Duration::from_millis(5);
 const UNAVAILABLE: &str = "14";
