@@ -133,7 +133,7 @@ impl Charge {
         let Ok(permits) = u32::try_from(more) else { return Err(never) };
         if let Ok(taken) = self.shared.free.try_acquire_many(permits) {
             taken.forget();
-        } else {
+        } else if !self.borrow(more) {
             self.wait(permits, seat_bytes.max(more)).await?;
         }
         self.bytes = needed;
@@ -154,6 +154,16 @@ impl Charge {
         let fewer = fewer.min(self.bytes);
         self.bytes -= fewer;
         self.shared.free.add_permits(fewer as usize);
+    }
+
+    /// Takes what is withheld, if nobody else holds anything: what fits into the whole budget gets
+    /// through in the end, however little is granted.
+    fn borrow(&self, bytes: u64) -> bool {
+        let Shared { free, total, withheld, .. } = &*self.shared;
+        let idle = free.available_permits() as u64 + withheld.load(ORDER);
+        let is_alone = idle + self.bytes >= *total;
+        let taken = |withheld: u64| withheld.checked_sub(bytes);
+        is_alone && withheld.fetch_update(ORDER, ORDER, taken).is_ok()
     }
 
     async fn wait(&self, permits: u32, seat_bytes: u64) -> Result<(), Full> {
@@ -232,21 +242,41 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_not_granted_is_withheld_as_it_becomes_free() {
         let admission = Admission::new(100, 50);
-        let mut charge = admission.charge();
-        charge.grow(80).await.unwrap();
+        let (mut charge, mut other) = (admission.charge(), admission.charge());
+        charge.grow(75).await.unwrap();
+        other.grow(5).await.unwrap();
         admission.grant(50);
         assert_eq!(admission.in_flight_bytes(), 80);
         assert_eq!(charge.grow(1).await, Err(Full::Busy));
-        charge.set(20).await.unwrap();
+        charge.set(15).await.unwrap();
         admission.grant(50);
         assert_eq!(admission.in_flight_bytes(), 20);
         assert_eq!(charge.grow(31).await, Err(Full::Busy));
         charge.grow(30).await.unwrap();
         admission.grant(100);
         charge.grow(50).await.unwrap();
-        assert_eq!(charge.grow(1).await, Err(Full::Never { needed: 101, total: 100 }));
-        drop(charge);
+        assert_eq!(charge.grow(6).await, Err(Full::Never { needed: 101, total: 100 }));
+        drop((charge, other));
         assert_eq!(admission.in_flight_bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_alone_gets_what_is_withheld() {
+        let admission = Admission::new(100, 50);
+        admission.grant(25);
+        let mut charge = admission.charge();
+        charge.grow(20).await.unwrap();
+        charge.grow(60).await.unwrap();
+        assert_eq!(admission.in_flight_bytes(), 80);
+        let mut other = admission.charge();
+        other.grow(5).await.unwrap();
+        assert_eq!(charge.grow(10).await, Err(Full::Busy), "not alone");
+        drop((charge, other));
+        admission.grant(25);
+        assert_eq!(admission.in_flight_bytes(), 0);
+        let (mut one, mut two) = (admission.charge(), admission.charge());
+        one.grow(20).await.unwrap();
+        assert_eq!(two.grow(10).await, Err(Full::Busy));
     }
 
     #[tokio::test(start_paused = true)]

@@ -168,7 +168,9 @@ mod tests {
         governor.look(700 * MIB);
         assert_eq!(governor.granted.load(Ordering::Relaxed), LEAST);
         let mut charge = governor.admission.charge();
-        assert!(charge.grow(32 * MIB).await.is_ok());
+        let mut other = governor.admission.charge();
+        assert!(charge.grow(31 * MIB).await.is_ok());
+        assert!(other.grow(MIB).await.is_ok());
         assert!(charge.grow(MIB).await.is_err());
         // It comes back step by step.
         governor.look(60 * MIB);
