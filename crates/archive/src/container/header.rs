@@ -32,7 +32,7 @@ pub struct Header {
 
 impl Header {
     /// Version of the rules by which this build generates.
-    pub const GENERATOR: u16 = 2;
+    pub const GENERATOR: u16 = 3;
     /// Bytes of a header.
     pub(crate) const N_BYTES: usize = 2 + 6 * 8 + 2 + 16 + 4;
 

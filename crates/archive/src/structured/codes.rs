@@ -33,8 +33,8 @@ pub(crate) struct Codes {
     /// Bins of gap and tail plus one.
     pub(crate) gap: Vec<u16>,
     pub(crate) tail: Vec<u16>,
-    /// What is left of the trace's duration where the gap begins, and where the span does: see
-    /// [`super::clock`].
+    /// What is left of the trace's duration where the gap begins, and where the span does; empty
+    /// unless a tree asks: see [`super::clock`].
     pub(crate) left_gap: Vec<u16>,
     pub(crate) left_tail: Vec<u16>,
     /// Buckets to one of at most 60.
@@ -113,8 +113,6 @@ impl Codes {
         }
         codes.gap = vec![0; codes.node.len()];
         codes.tail = vec![0; codes.node.len()];
-        codes.left_gap = vec![0; codes.node.len()];
-        codes.left_tail = vec![0; codes.node.len()];
         codes
     }
 
@@ -196,8 +194,8 @@ impl Codes {
             Kind::SiblingTail => at(place().sibling, &self.tail),
             Kind::SiblingGap => at(place().sibling, &self.gap),
             Kind::OwnGap => self.gap[span],
-            Kind::LeftBefore => self.left_gap[span],
-            Kind::LeftAtStart => self.left_tail[span],
+            Kind::LeftBefore => self.left_gap.get(span).copied().unwrap_or(0),
+            Kind::LeftAtStart => self.left_tail.get(span).copied().unwrap_or(0),
         }
     }
 }

@@ -14,11 +14,6 @@ const FEATURE_CODES_MAX: usize = 64;
 /// Columns of the parent offered at most.
 const PARENT_COLUMNS_MAX: usize = 10;
 
-/// Spans of a window from which gaps and tails weigh less: what trees cost grows with their rows, and
-/// a file of any window should keep to 50 KB.
-const LARGE: usize = 1 << 20;
-const LARGE_WEIGHT: f64 = 0.9;
-
 const STRUCTURE: [Kind; 13] = [
     Kind::Bucket,
     Kind::Coarse,
@@ -34,7 +29,7 @@ const STRUCTURE: [Kind; 13] = [
     Kind::ParentError,
     Kind::RootError,
 ];
-const TIMING: [Kind; 10] = [
+const TIMING: [Kind; 8] = [
     Kind::Duration,
     Kind::ParentTail,
     Kind::ParentGap,
@@ -43,8 +38,6 @@ const TIMING: [Kind; 10] = [
     Kind::SiblingTail,
     Kind::SiblingGap,
     Kind::OwnGap,
-    Kind::LeftBefore,
-    Kind::LeftAtStart,
 ];
 
 /// A learner and what bits cost for each kind of target.
@@ -68,7 +61,7 @@ impl Costing {
         Self {
             learner: Learner::new(costs, n_rows),
             costs,
-            time_weight: options.time_weight * if n_rows > LARGE { LARGE_WEIGHT } else { 1.0 },
+            time_weight: options.time_weight,
             duration_weight: options.duration_weight,
         }
     }
@@ -171,11 +164,8 @@ fn fit_node(
     }
     let timing = all(TIMING.map(Feature::of).to_vec());
     let times: Vec<&Values> = structure.iter().chain(&around).chain(&own).chain(&timing).collect();
-    let is_before_gap =
-        |values: &&&Values| !matches!(values.feature.kind, Kind::OwnGap | Kind::LeftAtStart);
-    let for_gap: Vec<&Values> = times.iter().filter(is_before_gap).copied().collect();
-    let is_before_tail = |values: &&&Values| values.feature.kind != Kind::LeftBefore;
-    let for_tail: Vec<&Values> = times.iter().filter(is_before_tail).copied().collect();
+    let is_own_gap = |values: &&&Values| values.feature.kind != Kind::OwnGap;
+    let for_gap: Vec<&Values> = times.iter().filter(is_own_gap).copied().collect();
     // Roots have no gap; a node that is sometimes a root is fitted on the other spans.
     let gap: Vec<u16> = spans.iter().map(|&span| codes.gap[span as usize]).collect();
     let has_gap = gap.iter().any(|&gap| gap > 0);
@@ -197,7 +187,7 @@ fn fit_node(
     let gap_coupling =
         if has_gap { couple(costing, &keys, numbers.gap) } else { Coupling::default() };
     let tail: Vec<u16> = spans.iter().map(|&span| codes.tail[span as usize]).collect();
-    let tail = costing.learn(weight, &tail, true, &for_tail);
+    let tail = costing.learn(weight, &tail, true, &times);
     let tail_coupling = couple(costing, &KEYS[1..], numbers.tail);
     Conditionals { columns, gap, tail, gap_coupling, tail_coupling }
 }

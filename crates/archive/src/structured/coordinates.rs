@@ -27,9 +27,6 @@ pub(crate) enum Reference {
 pub(crate) struct Coordinates {
     pub(crate) gap: Vec<i64>,
     pub(crate) tail: Vec<i64>,
-    /// What is left of the trace's duration where each gap begins, and where each span does.
-    pub(crate) left_gap: Vec<i64>,
-    pub(crate) left_tail: Vec<i64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -112,29 +109,15 @@ impl Coordinates {
     pub(crate) fn of(traces: &Traces, edges: &[u32], references: &[Reference]) -> Self {
         let n = traces.n_spans();
         let mut gap = vec![0; n];
-        let (mut left_gap, mut left_tail) = (vec![0; n], vec![0; n]);
-        let (mut root_end, mut is_async) = (0, vec![false; n]);
         let mut last_end: Vec<u64> = traces.start.clone();
         let mut latest: Vec<u64> = traces.start.clone();
         for (span, &edge) in edges.iter().enumerate() {
             let parent = traces.parent[span];
             if parent == NO_PARENT {
-                root_end = traces.end[span];
-                left_tail[span] = difference(root_end, traces.start[span]);
-                left_gap[span] = left_tail[span];
                 continue;
             }
             let parent = parent as usize;
             let (start, end) = (traces.start[span], traces.end[span]);
-            let from = match references[edge as usize] {
-                Reference::Sequence => last_end[parent],
-                Reference::Parallel | Reference::Async => traces.start[parent],
-            };
-            is_async[span] = is_async[parent] || references[edge as usize] == Reference::Async;
-            if !is_async[span] {
-                left_gap[span] = difference(root_end, from);
-                left_tail[span] = difference(root_end, start);
-            }
             gap[span] = match references[edge as usize] {
                 Reference::Parallel => difference(start, traces.start[parent]),
                 Reference::Sequence => difference(start, last_end[parent]),
@@ -146,7 +129,7 @@ impl Coordinates {
             }
         }
         let tail = (0..n).map(|span| difference(traces.end[span], latest[span])).collect();
-        Self { gap, tail, left_gap, left_tail }
+        Self { gap, tail }
     }
 }
 

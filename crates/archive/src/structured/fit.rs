@@ -6,7 +6,6 @@ use crate::traces::{Pod, Traces};
 
 use super::bins::Bins;
 use super::calibration::Quantiles;
-use super::clock::left_code;
 use super::codes::{Codes, Layout};
 use super::conditionals::{Costing, fit_conditionals, fit_duration, fit_shape};
 use super::coordinates::{Coordinates, edges_of, references};
@@ -79,7 +78,7 @@ pub(crate) fn fit(traces: &Traces, options: &Options) -> Result<Fit, Error> {
     model.keys = fitted.into_iter().map(|fitted| fitted.key).collect();
     let coordinates = fill_times(traces, &mut model, &mut codes);
     let roots = codes.offsets[..codes.n_traces()].iter();
-    let durations: Vec<i64> = roots.map(|&root| coordinates.left_tail[root as usize]).collect();
+    let durations: Vec<i64> = roots.map(|&root| signed(traces.duration(root as usize))).collect();
     let mut costing = Costing::new(options, codes.n_spans());
     model.shape = fit_shape(&mut costing, &model, &codes);
     model.duration = fit_duration(&mut costing, &model, &codes);
@@ -419,9 +418,6 @@ fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) -> Coordina
     model.tails = by_site(&coordinates.tail, false);
     for span in 0..codes.n_spans() {
         let node = codes.node[span] as usize;
-        let all = coordinates.left_tail[codes.offsets[codes.trace[span] as usize] as usize];
-        codes.left_gap[span] = left_code(coordinates.left_gap[span], all);
-        codes.left_tail[span] = left_code(coordinates.left_tail[span], all);
         codes.tail[span] = model.tails[node].bin_of(coordinates.tail[span]) as u16 + 1;
         if !is_root(span) {
             codes.gap[span] = model.gaps[node].bin_of(coordinates.gap[span]) as u16 + 1;

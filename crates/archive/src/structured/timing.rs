@@ -1,5 +1,8 @@
-//! The times of a generated window: drawn, drawn anew where a trace misses its duration, brought to
-//! the quantiles of their nodes, placed.
+//! The times of a generated window: drawn, drawn anew where a trace misses its duration, then in turns
+//! mended to the durations of traces and brought to the quantiles of their nodes, placed.
+//!
+//! Either alone bends what the other asks for. In turns they come to agree, as they did in the window:
+//! there the durations of traces and those of nodes were of the same spans.
 
 use rand_chacha::rand_core::Rng as _;
 
@@ -14,10 +17,15 @@ use super::generate::{Draws, Generated, Groups, order_siblings, purpose, starts}
 use super::mend::Mender;
 use super::model::Model;
 use super::topology::Shape;
-use super::tree::Tree;
+use super::tree::{Step, Tree};
 
 /// Rounds in which traces whose duration is off are drawn anew.
-const N_ROUNDS: u32 = 16;
+///
+/// Few: who keeps the best of many draws no longer draws from what was learnt, and parents and children
+/// lose what they had in common.
+const N_ROUNDS: u32 = 4;
+/// Turns in which traces are mended and nodes are brought to their quantiles.
+const N_TURNS: u32 = 4;
 /// A duration within one in this many of its target is right.
 const CLOSE: u64 = 64;
 
@@ -44,7 +52,8 @@ struct Times {
 struct Timer<'m> {
     model: &'m Model,
     decks: Vec<(Option<Deck>, Deck)>,
-    clock: Clock,
+    /// If a tree asks what is left of a trace's duration.
+    clock: Option<Clock>,
 }
 
 pub(crate) fn times(
@@ -65,7 +74,7 @@ pub(crate) fn times(
         off: vec![u64::MAX; codes.n_traces()],
         maps: vec![Map::default(); model.sites.len()],
     };
-    let mut timer = Timer::new(model, seed, n);
+    let mut timer = Timer::new(model, seed, codes);
     let mut placer = Placer::default();
     timer.draw(&groups.all, codes, &mut times, draws);
     times.keep(codes);
@@ -87,6 +96,10 @@ pub(crate) fn times(
         }
     }
     times.calibrate(model, codes, &mut placer);
+    for _ in 0..N_TURNS {
+        times.mend(model, codes, &mut placer);
+        times.calibrate(model, codes, &mut placer);
+    }
     place(model, seed, generated, &times, &mut placer);
 }
 
@@ -102,7 +115,7 @@ fn targets(model: &Model, seed: u64, codes: &Codes) -> Vec<i64> {
 }
 
 impl<'m> Timer<'m> {
-    fn new(model: &'m Model, seed: u64, n_spans: usize) -> Self {
+    fn new(model: &'m Model, seed: u64, codes: &mut Codes) -> Self {
         let deck = |purpose, node: usize, tree: &Tree| {
             Deck::new(stream(seed, purpose, node as u32, 0), tree.leaves.len())
         };
@@ -113,7 +126,17 @@ impl<'m> Timer<'m> {
             (gap, deck(purpose::TAIL, node, &conditionals.tail))
         });
         let decks = decks.collect();
-        Self { model, decks, clock: Clock::new(n_spans) }
+        let trees = model.nodes.iter().flat_map(|node| node.gap.iter().chain([&node.tail]));
+        let asks = trees.flat_map(|tree| &tree.steps).any(|step| {
+            let Step::Split { feature, .. } = step else { return false };
+            matches!(feature.kind, Kind::LeftBefore | Kind::LeftAtStart)
+        });
+        let clock = asks.then(|| {
+            codes.left_gap = vec![0; codes.n_spans()];
+            codes.left_tail = vec![0; codes.n_spans()];
+            Clock::new(codes.n_spans())
+        });
+        Self { model, decks, clock }
     }
 
     /// Gap and tail of all spans of some groups.
@@ -156,6 +179,7 @@ impl<'m> Timer<'m> {
 
     /// Brings the clock to where spans at a position begin, before or after their gap.
     fn pass(&mut self, codes: &mut Codes, times: &Times, spans: &[u32], (at, kind): (usize, Kind)) {
+        let Some(clock) = &mut self.clock else { return };
         for &span in spans {
             let span = span as usize;
             let trace = codes.trace[span] as usize;
@@ -164,11 +188,11 @@ impl<'m> Timer<'m> {
             let course = Course { shape, begin: span - at, references, tails: &times.now.tail };
             let target = times.target[trace];
             if kind == Kind::LeftBefore {
-                let from = self.clock.reach(&course, at, finish(shape, &times.maps));
-                codes.left_gap[span] = self.clock.left(span, target, from);
+                let from = clock.reach(&course, at, finish(shape, &times.maps));
+                codes.left_gap[span] = clock.left(span, target, from);
             } else {
-                let start = self.clock.enter(&course, at, times.now.gap[span]);
-                codes.left_tail[span] = self.clock.left(span, target, start);
+                let start = clock.enter(&course, at, times.now.gap[span]);
+                codes.left_tail[span] = clock.left(span, target, start);
             }
         }
     }
@@ -245,6 +269,22 @@ impl Times {
         placer.place(shape, &model.references, offsets, finish(shape, &self.maps));
     }
 
+    /// Brings each trace to its duration, as far as its parts can move, and remembers its gaps and
+    /// tails so.
+    fn mend(&mut self, model: &Model, codes: &Codes, placer: &mut Placer) {
+        let mut mender = Mender::default();
+        for trace in 0..codes.n_traces() {
+            let shape = model.topology.spans(codes.label[trace]);
+            self.place(model, codes, trace, placer);
+            let room = room(model, codes, &self.now, trace);
+            mender.mend(placer, (shape, &model.references), self.target[trace], room);
+            let (gap, tail) = mender.measure(placer, shape, &model.references);
+            let begin = codes.offsets[trace] as usize;
+            self.now.gap[begin..begin + gap.len()].copy_from_slice(gap);
+            self.now.tail[begin..begin + tail.len()].copy_from_slice(tail);
+        }
+    }
+
     /// Finds the maps of all nodes for what is best so far, nodes without children first.
     fn calibrate(&mut self, model: &Model, codes: &Codes, placer: &mut Placer) {
         let heights = heights(model);
@@ -291,6 +331,27 @@ fn off(duration: i64, target: i64) -> u64 {
     u64::try_from(off).unwrap_or(u64::MAX)
 }
 
+/// How far the gap or tail of a trace's span is from the borders of its bin.
+fn room<'a>(
+    model: &'a Model,
+    codes: &'a Codes,
+    drawn: &'a Drawn,
+    trace: usize,
+) -> impl Fn(usize, bool) -> (i64, i64) + 'a {
+    let begin = codes.offsets[trace] as usize;
+    move |at, is_gap| {
+        let span = begin + at;
+        let node = codes.node[span] as usize;
+        let (bins, code, value) = if is_gap {
+            (&model.gaps[node], codes.gap[span], drawn.gap[span])
+        } else {
+            (&model.tails[node], codes.tail[span], drawn.tail[span])
+        };
+        let (low, high) = bins.bounds(usize::from(code).saturating_sub(1));
+        (value.saturating_sub(low), high.saturating_sub(value))
+    }
+}
+
 /// The end of a span: its duration as drawn, mapped. Who waited for its children still does.
 fn finish<'a>(shape: &'a Shape, maps: &'a [Map]) -> impl Fn(usize, i64, i64, i64) -> i64 + 'a {
     move |at, start, latest, tail| {
@@ -327,20 +388,9 @@ fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, pla
     let mut mender = Mender::default();
     for (trace, start) in starts.into_iter().enumerate() {
         let shape = model.topology.spans(codes.label[trace]);
-        let begin = codes.offsets[trace] as usize;
         times.place(model, codes, trace, placer);
-        // How far a gap or tail is from the borders of its bin.
-        let room = |at: usize, is_gap: bool| {
-            let (node, span) = (shape.spans[at].0 as usize, begin + at);
-            let (bins, code, value) = if is_gap {
-                (&model.gaps[node], codes.gap[span], times.now.gap[span])
-            } else {
-                (&model.tails[node], codes.tail[span], times.now.tail[span])
-            };
-            let (low, high) = bins.bounds(usize::from(code).saturating_sub(1));
-            (value.saturating_sub(low), high.saturating_sub(value))
-        };
-        mender.mend(placer, shape, &model.references, times.target[trace], room);
+        let room = room(model, codes, &times.now, trace);
+        mender.end(placer, (shape, &model.references), times.target[trace], room);
         order_siblings(shape, &mut placer.start, &mut placer.end);
         for at in 0..shape.spans.len() {
             generated.start.push(start.saturating_add_signed(placer.start[at]));
