@@ -12,7 +12,10 @@
 mod cuckoo;
 mod drops;
 mod keeps;
+mod share;
 mod snapshot;
+
+use std::sync::Arc;
 
 use spanwise_model::{Timestamp, TraceId};
 
@@ -20,7 +23,12 @@ use cuckoo::Cuckoo;
 use drops::Drops;
 use keeps::Keeps;
 
-pub use snapshot::SnapshotError;
+pub use share::Share;
+pub use snapshot::{Snapshot, SnapshotError};
+
+/// Filters taken over from others, at most: those of as many shards as there may be. Beyond it the
+/// oldest go.
+const N_INHERITED_MAX: usize = 128;
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +79,17 @@ pub struct Decided {
     drops: Drops,
     /// The one that fills, and the one before.
     filters: [Cuckoo; 2],
+    /// Of those who remembered other shares, oldest first: asked and not filled. They may go as soon as
+    /// a filter of our own is full, for then we know as many drops as is promised.
+    inherited: Vec<Inherited>,
     counters: LateStats,
+}
+
+/// A filter of somebody who remembered another share of the ids.
+#[derive(Clone, Debug)]
+struct Inherited {
+    share: Share,
+    filter: Arc<Cuckoo>,
 }
 
 /// Gauges and counters.
@@ -111,6 +129,7 @@ impl Decided {
             keeps: Keeps::new(config.n_keeps.clamp(1, 1 << 24)),
             drops: Drops::new(config.n_exact.clamp(1, 1 << 24)),
             filters: [filter(), filter()],
+            inherited: Vec::new(),
             counters: LateStats::default(),
         }
     }
@@ -145,7 +164,8 @@ impl Decided {
             return Some(Known::Dropped);
         }
         let [current, before] = &self.filters;
-        (current.contains(id) || before.contains(id)).then_some(Known::Likely)
+        let is_likely = current.contains(id) || before.contains(id) || self.is_inherited(id);
+        is_likely.then_some(Known::Likely)
     }
 
     /// How many spans of a trace were dropped; `None` if that is not known any more.
@@ -160,22 +180,34 @@ impl Decided {
         }
     }
 
-    /// Gauges and counters.
+    /// Gauges and counters. What was taken over from others is not among the drops, but its bytes are
+    /// counted, by each who shares them.
     pub fn stats(&self) -> LateStats {
         let [current, before] = &self.filters;
+        let inherited: usize = self.inherited.iter().map(|one| one.filter.bytes()).sum();
+        let filters = current.bytes() + before.bytes() + inherited;
         LateStats {
             n_keeps: self.keeps.len() as u64,
             n_drops: (self.drops.len() + current.len() + before.len()) as u64,
-            bytes: (self.keeps.bytes() + self.drops.bytes() + current.bytes() + before.bytes())
-                as u64,
+            bytes: (self.keeps.bytes() + self.drops.bytes() + filters) as u64,
             ..self.counters
         }
+    }
+
+    /// How much is remembered.
+    pub const fn config(&self) -> LateConfig {
+        self.config
+    }
+
+    fn is_inherited(&self, id: TraceId) -> bool {
+        self.inherited.iter().any(|one| one.share.has(id) && one.filter.contains(id))
     }
 
     fn filter(&mut self, id: TraceId) {
         if self.filters[0].is_full() {
             self.filters.swap(0, 1);
             self.filters[0].clear();
+            self.inherited = Vec::new();
             self.counters.n_rotations += 1;
         }
         self.filters[0].insert(id);

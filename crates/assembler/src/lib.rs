@@ -14,6 +14,6 @@ mod window;
 
 pub use config::Config;
 pub use error::ConfigError;
-pub use late::{Decided, Known, LateConfig, LateStats, Note, SnapshotError};
+pub use late::{Decided, Known, LateConfig, LateStats, Note, Share, Snapshot, SnapshotError};
 pub use stats::Stats;
 pub use window::Assembler;

@@ -25,6 +25,14 @@ impl TraceId {
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
+    /// Which of `n` parts, 1 at least, the id belongs to, counted from 0: parts are even whatever ids
+    /// look like, for the multiplier spreads those that are not random, and each is a range of a hash,
+    /// so that parts of other sizes overlap with few of them.
+    pub fn part_of(self, n: u32) -> u32 {
+        let spread = self.low64().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        ((spread * u64::from(n)) >> 32) as u32
+    }
+
     /// The last 7 bytes: the default randomness value R of `OpenTelemetry` probability sampling.
     pub fn low56(self) -> u64 {
         self.low64() & 0x00ff_ffff_ffff_ffff

@@ -75,8 +75,15 @@ impl Batch {
         for scope in &mut self.scopes {
             *scope = contexts.scope(&self.bytes, *scope);
         }
-        for head in &mut self.spans {
-            (head.raw, head.name) = (head.raw.away(), head.name.away());
+        let homes = std::mem::take(&mut self.homes);
+        debug_assert!(homes.is_empty() || homes.len() == self.spans.len(), "a home for each span");
+        for (idx, head) in self.spans.iter_mut().enumerate() {
+            let here = head.raw.start;
+            head.raw.start = homes.get(idx).copied().unwrap_or(here);
+            let offset = head.name.start.checked_sub(here).filter(|_| !head.name.is_empty());
+            let moved = |offset| ByteRange { start: head.raw.start + offset, len: head.name.len };
+            head.name = offset.map(moved).unwrap_or_default().away();
+            head.raw = head.raw.away();
         }
         self.bytes = contexts.bytes.into();
         self.spans.shrink_to_fit();
@@ -91,6 +98,29 @@ mod tests {
 
     use super::*;
     use crate::span::SpanHead;
+
+    #[test]
+    fn a_lightened_part_says_where_its_spans_stand_in_the_whole() {
+        let range = |start, len| ByteRange { start, len };
+        let whole = Bytes::from_static(b"....first....second");
+        let span = |raw, name| SpanHead { raw, name, ..SpanHead::default() };
+        let mut part = Batch {
+            bytes: Bytes::from_static(b"secondfirst"),
+            spans: vec![span(range(0, 6), range(1, 3)), span(range(6, 5), range(0, 0))],
+            is_stored: true,
+            homes: vec![13, 4],
+            ..Batch::default()
+        };
+        part.lighten();
+        let of = |range: ByteRange| range.home().of(&whole).to_vec();
+        assert!(part.spans.iter().all(|head| head.raw.is_away() && head.name.is_away()));
+        assert_eq!(
+            (of(part.spans[0].raw), of(part.spans[0].name)),
+            (b"second".to_vec(), b"eco".to_vec())
+        );
+        assert_eq!((of(part.spans[1].raw), part.spans[1].name.len), (b"first".to_vec(), 0));
+        assert_eq!(part.homes.capacity(), 0);
+    }
 
     #[test]
     fn a_lightened_batch_keeps_what_surrounds_its_spans() {

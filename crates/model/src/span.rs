@@ -110,9 +110,12 @@ pub struct Batch {
     pub scopes: Vec<ScopeHead>,
     /// Dropped with the batch: whoever must know when nobody holds it any more puts something here.
     pub lease: Option<Arc<dyn Any + Send + Sync>>,
-    /// Whether `bytes` stand elsewhere too, exactly as they are, for whoever holds the lease: then
-    /// the bytes of spans may be [let go](Batch::lighten).
+    /// Whether the bytes of spans stand elsewhere too, for whoever holds the lease: then they may be
+    /// [let go](Batch::lighten).
     pub is_stored: bool,
+    /// Where they stand there, by span: the first byte of each. Empty where `bytes` are what is stored,
+    /// exactly as they are; parts of a larger request have them.
+    pub homes: Vec<u32>,
     /// Epoch of the dictionary in which call sites were looked up before the batch queued; 0 = none
     /// were. In another epoch they say nothing.
     pub sites_epoch: u64,
@@ -136,7 +139,7 @@ impl ByteRange {
         self.start & Self::AWAY != 0
     }
 
-    /// Where the bytes stand in the request as it was received, away or not.
+    /// Where the bytes stand in the request as it is stored, if they are away; else the range itself.
     #[must_use]
     pub const fn home(self) -> Self {
         Self { start: self.start & !Self::AWAY, len: self.len }
@@ -249,6 +252,7 @@ impl Batch {
         self.bytes = Bytes::new();
         self.lease = None;
         self.is_stored = false;
+        self.homes.clear();
         self.sites_epoch = 0;
         self.spans.clear();
         self.resources.clear();
@@ -260,11 +264,13 @@ impl Batch {
     pub fn fit(&mut self) {
         let n_bytes = self.spans.len() * size_of::<SpanHead>()
             + self.resources.len() * size_of::<ResourceHead>()
-            + self.scopes.len() * size_of::<ScopeHead>();
+            + self.scopes.len() * size_of::<ScopeHead>()
+            + self.homes.len() * size_of::<u32>();
         if self.tables_bytes() > 2 * n_bytes {
             self.spans.shrink_to_fit();
             self.resources.shrink_to_fit();
             self.scopes.shrink_to_fit();
+            self.homes.shrink_to_fit();
         }
     }
 
@@ -277,6 +283,7 @@ impl Batch {
         self.spans.capacity() * size_of::<SpanHead>()
             + self.resources.capacity() * size_of::<ResourceHead>()
             + self.scopes.capacity() * size_of::<ScopeHead>()
+            + self.homes.capacity() * size_of::<u32>()
     }
 }
 

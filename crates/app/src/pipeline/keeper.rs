@@ -4,7 +4,7 @@
 //! commit that holds its request is on disk, and one commit serves everybody who came meanwhile.
 //! `kept` holds what was decided: kept traces until every destination has them, each at its own
 //! pace, and who was dropped. A request is released only after the verdicts on its traces are on
-//! disk. What power takes is decided again, so a trace may be sent twice and never not at all.
+//! disk: each shard that has a part of it says when its own are given. What power takes is decided again, so a trace may be sent twice and never not at all.
 //!
 //! A full disk or a full log stops acknowledging, nothing else: clients are told to come again, and
 //! the next attempt is a second later.
@@ -13,12 +13,13 @@ mod delivery;
 mod door;
 mod message;
 mod record;
+mod remembered;
 mod replay;
 mod stored;
 mod way;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -28,23 +29,24 @@ use spanwise_wal::{Codec, Disk, Durability, Kind, Log, Retention, StdDisk};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use spanwise_assembler::Decided;
+use spanwise_assembler::{Decided, Share};
 
 use super::outlets::Outlet;
 use crate::clock::Clock;
-use crate::persist;
 
 use delivery::Delivery;
 use message::{Message, Submitted, Verdicts};
+use remembered::Remembered;
 
 pub use door::{Door, KeeperHandle};
-pub use replay::{Again, Replay};
+pub use message::{Packed, Seat};
+pub use replay::{Again, Found, Replay};
 pub use stored::Stored;
 pub use way::Marker;
 
-/// Requests that may wait for the next commit; each holds a place in the worker's queue.
+/// Requests that may wait for the next commit; each holds a place in every queue it goes to.
 const SUBMITTED_MAX: usize = 1_024;
-/// Messages of the worker that may wait. It waits for the disk as the clients do.
+/// Messages of shards that may wait. They wait for the disk as the clients do.
 const DECIDED_MAX: usize = 256;
 /// Destinations are looked after this often.
 const PUMP: Duration = Duration::from_millis(50);
@@ -68,7 +70,6 @@ const SNAPSHOT: &str = "decided";
 /// Folders and files below the data directory.
 const SPANS: &str = "spans";
 const KEPT: &str = "kept";
-const SNAPSHOT_FILE: &str = "decided.spanwise";
 
 /// What the rest of the process sees of the keeper.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +96,8 @@ pub struct Showing {
     pub n_acknowledged: u64,
     /// Spans given up because the kept log was full, all destinations together.
     pub n_given_up_spans: u64,
-    /// Requests in the span log that are not decided, or whose verdicts are not on disk.
+    /// Requests in the span log that are not decided, or whose verdicts are not on disk; with several
+    /// shards, parts of them.
     pub n_held_requests: u64,
     /// Spans that each destination has not got, or of which it is not on disk that it has.
     pub backlogs: Vec<(String, u64)>,
@@ -123,8 +125,13 @@ pub struct Keeper<D: Disk> {
     /// When cursors are brought to disk next.
     settle_next: Option<std::time::Instant>,
     durability: Durability,
-    freed: door::Freed,
-    dir: PathBuf,
+    /// By shard.
+    freed: Vec<door::Freed>,
+    remembered: Remembered,
+    /// Shards that wait for the end.
+    flushing: Vec<oneshot::Sender<()>>,
+    /// Shards there are still.
+    alive: Weak<()>,
     clock: Clock,
     shown: Shown,
     /// Ends the marker when dropped.
@@ -140,23 +147,31 @@ pub struct Opened<D: Disk> {
     pub marker: Marker<D>,
     /// The receivers' part.
     pub door: Door,
-    /// The worker's part.
-    pub handle: KeeperHandle,
-    /// What is to be replayed first.
+    /// What is to be replayed first, for all shards.
     pub replay: Replay<D>,
-    /// Where the worker reads bytes back that it has let go.
-    pub stored: Stored<D>,
+    /// What each shard needs.
+    pub shards: Vec<Shard<D>>,
     /// What is shown.
     pub shown: Shown,
 }
 
-/// Opens both logs below `data_dir`, finds what was not finished, and tells `decided` what was.
+/// What a shard has to do with the keeper.
+#[derive(Debug)]
+pub struct Shard<D: Disk> {
+    /// Where it hands in what it has decided.
+    pub handle: KeeperHandle,
+    /// Where it reads bytes back that it has let go.
+    pub stored: Stored<D>,
+}
+
+/// Opens both logs below `data_dir`, finds what was not finished, and tells what was to `decided`, which
+/// are those of all shards.
 pub fn open(
     (data_dir, cache_bytes): (&Path, usize),
     durability: Durability,
     outlets: &[Outlet],
     clock: Clock,
-    decided: &mut Decided,
+    decided: &mut [&mut Decided],
 ) -> Result<Opened<StdDisk>> {
     let disk = |name: &str| {
         let dir = data_dir.join(name);
@@ -182,7 +197,7 @@ fn assemble<D: Disk>(
     logs: Logs<D>,
     outlets: &[Outlet],
     clock: Clock,
-    decided: &mut Decided,
+    decided: &mut [&mut Decided],
 ) -> Result<Opened<D>> {
     let spans = open_log(logs.spans, logs.durability)?;
     // Verdicts are never less safe than the requests they release.
@@ -194,18 +209,25 @@ fn assemble<D: Disk>(
     kept.finish_replay();
     let stamps: Vec<bool> = outlets.iter().map(|outlet| outlet.stamp).collect();
     let mut deliveries = delivery::follow(outlets, &mut kept)?;
-    replay::restore(&logs.dir.join(SNAPSHOT_FILE), decided);
-    let replay = replay::read_kept((&kept, &spans), &mut deliveries, decided, clock.now());
+    let remembered = Remembered::restore(logs.dir, decided);
+    let read = replay::read_kept((&kept, &spans), &mut deliveries, decided, clock.now());
     let (submit, submitted) = mpsc::channel(SUBMITTED_MAX);
     let (decide, verdicts) = mpsc::channel(DECIDED_MAX);
-    let freed = door::Freed::default();
+    let freed = door::Freed::all(decided.len());
+    let alive = Arc::default();
     let shown = Shown::default();
     let (marking, ended) = oneshot::channel();
     let ways = deliveries.iter().map(Delivery::way).collect();
     let marker = Marker::new(ways, kept.bookmarks(), ended);
-    let handle = KeeperHandle::new(decide, freed.clone(), stamps);
+    let handles = KeeperHandle::all(&decide, &freed, &alive, stamps);
+    let replay = Replay::new(spans.records(0), read, decide, freed.clone());
     let door = Door::new(submit, shown.clone());
-    let stored = Stored::new(spans.reader(logs.cache_bytes), freed.clone());
+    let cache_bytes = logs.cache_bytes / freed.len();
+    let shards = handles.into_iter().zip(&freed).map(|(handle, freed)| Shard {
+        handle,
+        stored: Stored::new(spans.reader(cache_bytes), freed.clone()),
+    });
+    let shards = shards.collect();
     let keeper = Keeper {
         spans,
         kept,
@@ -217,12 +239,14 @@ fn assemble<D: Disk>(
         settle_next: None,
         durability: logs.durability,
         freed,
-        dir: logs.dir,
+        remembered,
+        flushing: Vec::new(),
+        alive: Arc::downgrade(&alive),
         clock,
         shown: shown.clone(),
         _marking: marking,
     };
-    Ok(Opened { keeper, marker, door, handle, replay, stored, shown })
+    Ok(Opened { keeper, marker, door, replay, shards, shown })
 }
 
 fn open_log<D: Disk>(disk: D, durability: Durability) -> Result<Log<D>> {
@@ -259,12 +283,13 @@ impl<D: Disk> Keeper<D> {
                 }
                 message = self.decided.recv(), if may_decide => {
                     match message {
-                        Some(message) => self.note(message).await,
+                        Some(message) => self.note(message),
                         None => is_deciding = false,
                     }
                 }
                 _ = pump.tick() => self.look_after(),
             }
+            self.flush_if_all_ask().await;
         }
         self.end().await;
     }
@@ -282,7 +307,8 @@ impl<D: Disk> Keeper<D> {
         }
         let mut waiting: Vec<(u64, Submitted)> = Vec::with_capacity(submitted.len());
         for mut one in submitted.drain(..) {
-            match self.spans.append_held(Kind::BATCH, one.codec, &one.packed, 1) {
+            let (packed, n_parts) = (&one.packed, one.seats.len() as u32);
+            match self.spans.append_held(Kind::BATCH, packed.codec, &packed.bytes, n_parts) {
                 Ok(seq) => {
                     if self.durability == Durability::Memory {
                         one.answer(Ok(()));
@@ -312,17 +338,26 @@ impl<D: Disk> Keeper<D> {
         }
     }
 
-    async fn note(&mut self, message: Message) {
+    fn note(&mut self, message: Message) {
         match message {
             Message::Verdicts(verdicts) => self.append(verdicts),
-            Message::Hold { segment } => self.spans.hold(segment, 1),
+            Message::Hold { segment, n_parts } => self.spans.hold(segment, n_parts),
             Message::Replayed => self.spans.finish_replay(),
-            Message::Snapshot(bytes) => self.save(&bytes),
-            Message::Flush(done) => {
-                self.flush().await;
-                // Nobody waits any more if the process is told to hurry.
-                let _ = done.send(());
-            }
+            Message::Snapshot { share, bytes } => self.save(share, &bytes),
+            Message::Flush(done) => self.flushing.push(done),
+        }
+    }
+
+    /// Once for all shards, so that none waits for what another has not said yet, and destinations get
+    /// their time once.
+    async fn flush_if_all_ask(&mut self) {
+        if self.flushing.is_empty() || self.flushing.len() < self.alive.strong_count() {
+            return;
+        }
+        self.flush().await;
+        for done in self.flushing.drain(..) {
+            // Nobody waits any more if the process is told to hurry.
+            let _ = done.send(());
         }
     }
 
@@ -485,12 +520,14 @@ impl<D: Disk> Keeper<D> {
         shown.backlogs = backlogs;
     }
 
-    /// Writes what is remembered of decided traces; the verdicts before need not be read again.
-    fn save(&mut self, bytes: &[u8]) {
+    /// Writes what a shard remembers of decided traces; verdicts before what all have written need not
+    /// be read again.
+    fn save(&mut self, share: Share, bytes: &[u8]) {
         let last_seq = self.kept.next_seq() - 1;
-        match persist::replace(&self.dir.join(SNAPSHOT_FILE), bytes) {
-            Ok(()) => {
-                if let Err(error) = self.kept.set_cursor(SNAPSHOT, last_seq) {
+        match self.remembered.save(share, bytes, last_seq) {
+            Ok(None) => {}
+            Ok(Some(done_seq)) => {
+                if let Err(error) = self.kept.set_cursor(SNAPSHOT, done_seq) {
                     warn!(%error, "cursor of the snapshot of decided traces");
                 }
                 self.is_kept_dirty = true;

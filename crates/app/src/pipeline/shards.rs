@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use spanwise_model::{Batch, ByteRange, Contexts, ResourceHead, ScopeHead, TraceId};
+use spanwise_model::{Batch, ByteRange, Contexts, TraceId};
 use tokio::sync::mpsc;
 
 use super::core::Lesson;
@@ -51,10 +51,9 @@ impl Shards {
         self.0
     }
 
-    /// The shard of a trace. The multiplier spreads ids that are not random.
+    /// The shard of a trace.
     pub fn of(self, id: TraceId) -> usize {
-        let spread = id.low64().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        ((spread * u64::from(self.0)) >> 32) as usize
+        id.part_of(self.0) as usize
     }
 
     /// The shards that a request has spans of.
@@ -70,7 +69,7 @@ impl Shards {
     }
 
     /// Cuts a request into parts for the shards it has spans of, which are `touched`. Spans keep their
-    /// order.
+    /// order. Parts of a request that is stored say where it has their spans.
     pub fn cut(self, batch: Batch, touched: &[usize], spares: &Spares) -> Vec<Part> {
         if let &[shard] = touched {
             return vec![Part { shard, batch }];
@@ -84,32 +83,32 @@ impl Shards {
     fn part(self, whole: &Batch, shard: usize, mut part: Batch) -> Batch {
         let mine = whole.spans.iter().filter(|head| self.of(head.trace_id) == shard);
         part.spans.extend(mine.copied());
-        part.resources.resize(whole.resources.len(), ResourceHead::default());
-        part.scopes.resize(whole.scopes.len(), ScopeHead::default());
+        if whole.is_stored {
+            part.is_stored = true;
+            part.homes.extend(part.spans.iter().map(|head| head.raw.start));
+        }
         let n_bytes: usize = part.spans.iter().map(|head| head.raw.len as usize).sum();
         let mut copy = Contexts::default();
         copy.bytes.reserve(n_bytes + whole.bytes.len() / 16);
-        let (mut resource, mut scope) = (u32::MAX, u32::MAX);
+        let mut resource_of = vec![None; whole.resources.len()];
+        let mut scope_of = vec![None; whole.scopes.len()];
         for head in &mut part.spans {
-            if head.resource_idx != resource {
-                resource = head.resource_idx;
-                let idx = resource as usize;
-                if let (Some(from), Some(to)) =
-                    (whole.resources.get(idx), part.resources.get_mut(idx))
-                    && *to == ResourceHead::default()
-                {
-                    *to = copy.resource(&whole.bytes, *from);
-                }
-            }
-            if head.scope_idx != scope {
-                scope = head.scope_idx;
-                let idx = scope as usize;
-                if let (Some(from), Some(to)) = (whole.scopes.get(idx), part.scopes.get_mut(idx))
-                    && *to == ScopeHead::default()
-                {
-                    *to = copy.scope(&whole.bytes, *from);
-                }
-            }
+            let known = resource_of.get_mut(head.resource_idx as usize);
+            head.resource_idx = known.map_or(u32::MAX, |known| {
+                *known.get_or_insert_with(|| {
+                    let from = whole.resources[head.resource_idx as usize];
+                    part.resources.push(copy.resource(&whole.bytes, from));
+                    part.resources.len() as u32 - 1
+                })
+            });
+            let known = scope_of.get_mut(head.scope_idx as usize);
+            head.scope_idx = known.map_or(u32::MAX, |known| {
+                *known.get_or_insert_with(|| {
+                    part.scopes
+                        .push(copy.scope(&whole.bytes, whole.scopes[head.scope_idx as usize]));
+                    part.scopes.len() as u32 - 1
+                })
+            });
             let (from, name) = (head.raw, head.name);
             head.raw = copy.push(from.of(&whole.bytes));
             let offset = name.start.checked_sub(from.start).filter(|_| !name.is_empty());
@@ -238,7 +237,8 @@ mod tests {
                 let mine = mine.filter(|(_, head)| shards.of(head.trace_id) == shard);
                 let ours = (0..).zip(&batch.spans);
                 for ((idx, head), (part_idx, part_head)) in mine.zip(ours) {
-                    let places = SpanHead { raw: head.raw, name: head.name, ..*part_head };
+                    let SpanHead { raw, name, resource_idx, scope_idx, .. } = *head;
+                    let places = SpanHead { raw, name, resource_idx, scope_idx, ..*part_head };
                     assert_eq!(places, *head);
                     assert_eq!(leaves(&batch, part_idx), leaves(&expected, idx));
                     assert_eq!(batch.name(part_head), expected.name(head));

@@ -13,7 +13,7 @@ use tracing::error;
 
 /// Reads bytes of requests that are stored.
 pub trait ReadBack: Send + std::fmt::Debug {
-    /// Bytes `range` of the request that `batch` was received as, checked; `None` if they cannot be
+    /// Bytes `range` of the request that is stored, of which `batch` is or was a part, checked; `None` if they cannot be
     /// read, which is reported where it happens.
     fn read(&mut self, batch: &Batch, range: ByteRange) -> Option<bytes::Bytes>;
 
@@ -247,6 +247,7 @@ impl Gathered {
             scopes: self.scopes,
             lease: (!self.leases.is_empty()).then(|| Arc::new(Leases(self.leases)) as Arc<_>),
             is_stored: false,
+            homes: Vec::new(),
             sites_epoch: 0,
         }
     }

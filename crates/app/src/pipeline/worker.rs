@@ -14,14 +14,13 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use spanwise_model::{Batch, SampledSpan, Timestamp};
 use spanwise_otlp::admission::Charge;
 use spanwise_otlp::receiver::{Ingest, Overloaded, ReceiverEvent, RequestMeta};
-use spanwise_wal::StdDisk;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::core::{Core, RulesId};
 use super::fanout::Fanout;
 use super::governor::Governor;
-use super::keeper::{Again, Door, KeeperHandle, Replay};
+use super::keeper::{Again, Door, KeeperHandle, Seat};
 use super::known::Known;
 use super::remote::compile_subscribed;
 use super::shards::{Part, School, Shards};
@@ -87,8 +86,8 @@ pub struct Worker {
     pub show: Show,
     /// The hub's revision that the core's rule sets reflect.
     pub revision: u64,
-    /// The span log's keeper, if there is one, and what is to be replayed from it.
-    pub keeper: Option<(KeeperHandle, Replay<StdDisk>)>,
+    /// The span log's keeper, if there is one, and where is heard what is to be replayed from it.
+    pub keeper: Option<(KeeperHandle, mpsc::Receiver<Again>)>,
     /// Verdicts on their way to the keeper.
     pub verdicts: Vec<Verdicted>,
     /// When decided traces are saved next.
@@ -137,23 +136,28 @@ impl Ingest for Queue {
         async move {
             let full = Overloaded { retry_after: RETRY_AFTER };
             let touched = self.shards.touched(&batch);
+            if touched.is_empty() {
+                return Ok(());
+            }
             if let &[shard] = &touched[..] {
                 self.known[shard].name(&mut batch);
             }
             let places = tokio::time::timeout(QUEUE_WAIT, self.places(&touched)).await;
-            let mut places = places.map_err(|_| full)??;
-            if let Some(door) = &self.door {
-                // With a log there is one shard.
-                let place = places.pop().ok_or(full)?;
-                return door.submit(batch, charge, place).await;
-            }
+            let places = places.map_err(|_| full)??;
+            let packed = self.door.as_ref().map(|door| door.pack(&mut batch));
             let charge = Arc::new(charge);
-            let parts = self.shards.cut(batch, &touched, &self.spares);
-            for (place, Part { shard, mut batch }) in places.into_iter().zip(parts) {
-                if touched.len() > 1 {
-                    self.known[shard].name(&mut batch);
+            let mut parts = self.shards.cut(batch, &touched, &self.spares);
+            if parts.len() > 1 {
+                for Part { shard, batch } in &mut parts {
+                    self.known[*shard].name(batch);
                 }
-                place.send(Work { batch, charge: Arc::clone(&charge), seq: 0 });
+            }
+            let seats = parts.into_iter().zip(places).map(|(part, place)| Seat { part, place });
+            if let (Some(door), Some(packed)) = (&self.door, packed) {
+                return door.submit(packed, seats.collect(), charge).await;
+            }
+            for Seat { part, place } in seats {
+                place.send(Work { batch: part.batch, charge: Arc::clone(&charge), seq: 0 });
             }
             Ok(())
         }
@@ -250,7 +254,7 @@ impl Worker {
         self.save(now).await;
     }
 
-    /// Ends before what the log holds has been looked at: nothing that is open is decided, for its other
+    /// Ends before all that the log holds has been looked at: nothing that is open is decided, for its other
     /// spans may be among the rest, and all of it is judged after the next start.
     async fn leave(&mut self) {
         warn!(
@@ -292,11 +296,18 @@ impl Worker {
     async fn replay(&mut self, work: &mpsc::Receiver<Work>) -> bool {
         let (mut sampled, mut kept) = (Vec::new(), Vec::new());
         loop {
-            let Some((keeper, replay)) = &mut self.keeper else { return true };
+            let Some((_, again)) = &mut self.keeper else { return true };
             if work.is_closed() {
+                // Whoever reads the log must not wait for this shard.
+                again.close();
                 return false;
             }
-            let Some(Again { batch, seq }) = replay.next(keeper).await else { return true };
+            let (batch, seq) = match again.recv().await {
+                Some(Again::Request { batch, seq }) => (batch, seq),
+                Some(Again::End) => return true,
+                // Another shard has left, and took along who reads the log.
+                None => return false,
+            };
             let now = self.clock.now();
             self.core.batch(batch, now, &mut sampled);
             self.core.mark(seq);
@@ -338,9 +349,7 @@ impl Worker {
             return;
         }
         self.remember_next = now.plus_ns(REMEMBER_EVERY_NS);
-        let mut bytes = Vec::new();
-        traces.decided().snapshot(&mut bytes);
-        keeper.snapshot(bytes).await;
+        keeper.remember(traces.decided()).await;
     }
 
     /// Counts for exactly the rules that subscribers want counted now.

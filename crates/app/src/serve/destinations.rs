@@ -50,7 +50,7 @@ pub(super) fn build(parts: &mut Parts<'_>, outlets: &Shutdown) -> Result<Destina
             }
             Destination::Stdout => writer(parts, outlets, forward, Box::new(Line))?,
         };
-        let is_logged = config.data_dir.is_some() && config.shards == 1;
+        let is_logged = config.data_dir.is_some();
         let is_on_disk = is_logged && forward.send == Sent::Traces;
         destinations.watched.push(Watched::new(forward.name(), queue.clone(), is_on_disk));
         let outlet = Outlet { name: forward.name(), stamp: forward.stamp, queue };

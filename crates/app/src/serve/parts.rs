@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use spanwise_analyzer::rules::RuleWindows;
 use spanwise_api::{ApiState, Hosts, router};
+use spanwise_assembler::Decided;
 use spanwise_model::Timestamp;
 use spanwise_orchestrator::Orchestrator;
 use spanwise_otlp::admission::Admission;
@@ -15,7 +16,6 @@ use spanwise_otlp::sampled_spans::{Hub, HubConfig, Service};
 use spanwise_otlp::transport::{Endpoint, Shutdown};
 use spanwise_sampler::Budget;
 use spanwise_scaler::Scaler;
-use spanwise_wal::StdDisk;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -32,12 +32,12 @@ use crate::pipeline::core::{self, Core};
 use crate::pipeline::fanout::Fanout;
 use crate::pipeline::governor::Governor;
 use crate::pipeline::inspector::Inspector;
-use crate::pipeline::keeper::{self, Door, KeeperHandle, Replay};
+use crate::pipeline::keeper::{self, Again, Door, KeeperHandle};
 use crate::pipeline::outlets::Outlet;
 use crate::pipeline::processor::{Input, Processor, QUEUE_MAX};
 use crate::pipeline::remote::{Account, Remote, compile_subscribed, rules_text};
 use crate::pipeline::shards::{School, Shards};
-use crate::pipeline::traces;
+use crate::pipeline::traces::{self, Stage};
 use crate::pipeline::windows::{Collector, Tap};
 use crate::pipeline::worker::{Worker, queue};
 
@@ -60,8 +60,8 @@ const INSPECT_PERCENT: u64 = 25;
 /// Batches of the stream that may wait for the inspector.
 const STREAM_QUEUE: usize = 64;
 
-/// The receivers' and the worker's ends of the keeper.
-type Logged = (Door, (KeeperHandle, Replay<StdDisk>));
+/// The receivers' and the workers' ends of the keeper.
+type Logged = (Door, Vec<(KeeperHandle, mpsc::Receiver<Again>)>);
 
 /// Where the worker's results go.
 struct Into {
@@ -194,18 +194,16 @@ impl Parts<'_> {
         let spares = Arc::default();
         let accounts = self.config.traces.as_ref().map(traces::Accounts::new).transpose()?;
         let mut cores = Vec::new();
-        for _ in 0..shards.n() {
+        for shard in 0..shards.n() as usize {
             // Windows are gathered by one thread; the configuration sees to that.
             let mut core = self.core(accounts.as_ref())?.with_windows(collector.take());
             core.share_spares(&spares);
-            self.state.restore(&mut core, self.clock.now());
+            self.state.restore(shard, &mut core, self.clock.now());
             cores.push(core);
         }
-        let logged = match &mut cores[..] {
-            [core] => self.keeper(core, &mut destinations.traces, keeper_stage)?,
-            _ => None,
-        };
-        let (door, mut keeper) = logged.unzip();
+        let logged = self.keeper(&mut cores, &mut destinations.traces, keeper_stage)?;
+        let (door, keepers) = logged.unzip();
+        let mut keepers = keepers.into_iter().flatten();
         let fanout = Fanout {
             hub,
             records: self.state.records.clone(),
@@ -230,7 +228,7 @@ impl Parts<'_> {
                 fanout: fanout.clone(),
                 show,
                 revision: 0,
-                keeper: keeper.take(),
+                keeper: keepers.next(),
                 verdicts: Vec::new(),
                 remember_next: Timestamp::default(),
                 school,
@@ -271,6 +269,7 @@ impl Parts<'_> {
             sampler: spanwise_sampler::Config { budget, ..*sampler },
             assembler: spanwise_assembler::Config {
                 memory_bytes: part(assembler.memory_bytes),
+                full_bytes: part(assembler.full_bytes),
                 ..*assembler
             },
             rules: Arc::clone(rules),
@@ -288,25 +287,33 @@ impl Parts<'_> {
     /// destinations are its own then.
     fn keeper(
         &mut self,
-        core: &mut Core,
+        cores: &mut [Core],
         outlets: &mut Vec<Outlet>,
         stage: usize,
     ) -> Result<Option<Logged>> {
-        let (Some(dir), Some(traces)) = (&self.config.data_dir, core.traces_mut()) else {
+        let Some(dir) = self.config.data_dir.as_ref().filter(|_| self.config.traces.is_some())
+        else {
             return Ok(None);
         };
         let outlets = std::mem::take(outlets);
         let cache_bytes = (self.config.memory_limit / 100 * READ_BACK_PERCENT) as usize;
         let (dir, ack_on) = ((dir.as_path(), cache_bytes), self.config.ack_on);
-        let opened = keeper::open(dir, ack_on, &outlets, self.clock, traces.decided_mut())?;
-        core.read_back_from(Box::new(opened.stored));
+        let traces = cores.iter_mut().filter_map(Core::traces_mut);
+        let mut decided: Vec<&mut Decided> = traces.map(Stage::decided_mut).collect();
+        let opened = keeper::open(dir, ack_on, &outlets, self.clock, &mut decided)?;
         self.state.follow_keeper(opened.shown);
         let run = on_own_thread("keeper", opened.keeper.run())?;
         let mark = on_own_thread("cursors", opened.marker.run())?;
         // They end after the destinations, and the keeper first.
         self.stages.insert(stage, ("keeper", tokio::spawn(run)));
         self.stages.insert(stage, ("cursors", tokio::spawn(mark)));
-        Ok(Some((opened.door, (opened.handle, opened.replay))))
+        let (replay, again) = opened.replay.start();
+        self.stages.push(("replay", tokio::spawn(on_own_thread("replay", replay)?)));
+        let shards = cores.iter_mut().zip(opened.shards).map(|(core, shard)| {
+            core.read_back_from(Box::new(shard.stored));
+            shard.handle
+        });
+        Ok(Some((opened.door, shards.zip(again).collect())))
     }
 }
 

@@ -79,14 +79,14 @@ impl Picture {
         }
     }
 
-    /// All cores as one. Sites are told apart by name.
+    /// All cores as one; `None` until each has shown something. Sites are told apart by name.
     pub(super) fn sum(parts: &[Option<Self>], now: Timestamp) -> Option<Self> {
-        let mut parts = parts.iter().flatten().peekable();
-        let mut sum = Self { statistics: None, sites: Vec::new(), ..(*parts.peek()?).clone() };
+        let parts: Vec<&Self> = parts.iter().map(Option::as_ref).collect::<Option<_>>()?;
+        let mut sum = Self { statistics: None, sites: Vec::new(), ..(*parts.first()?).clone() };
         let mut numbers: FxHashMap<(Arc<str>, Arc<str>, SpanKind), CallSiteId> =
             FxHashMap::default();
         let mut statistics = Statistics::default();
-        for (nth, part) in parts.enumerate() {
+        for (nth, part) in parts.into_iter().enumerate() {
             if nth > 0 {
                 sum.add(part);
             }

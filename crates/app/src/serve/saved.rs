@@ -9,7 +9,6 @@ use tracing::{error, warn};
 
 use crate::persist;
 use crate::pipeline::core::Core;
-use crate::pipeline::traces::Stage;
 
 /// Names of the files.
 const MODELS: &str = "models.spanwise";
@@ -25,21 +24,27 @@ impl Saved {
         Self(dir.to_owned())
     }
 
-    /// Reads everything back, if there is any. What cannot be used is set aside, so that it is not
-    /// written over, and begins anew. What was saved of the budget holds only once: it is written
-    /// again at once as of a process that runs.
+    /// Reads back what was learned, if there is any. What cannot be used is set aside, so that it is not
+    /// written over, and begins anew.
     pub(super) fn restore(&self, core: &mut Core, now: Timestamp) {
         self.read(MODELS, |bytes| core.restore(bytes, now));
         if let Some(stage) = core.traces_mut() {
             self.read(TRACES, |bytes| stage.restore(bytes, now));
-            self.read(BUDGET, |bytes| Ok(stage.ledger().restore(bytes, now)?));
-            self.save_budget(stage, false);
         }
     }
 
-    /// Writes everything, on this thread: they are a few megabytes at most, and the queue in front of
-    /// the worker bridges the pause. `is_final`: nothing will be kept any more.
-    pub(super) fn save(&self, core: &Core, is_final: bool) {
+    /// The same for the budget, which all shards share. What was saved of it holds only once: it is
+    /// written again at once as of a process that runs.
+    pub(super) fn restore_budget(&self, core: &Core, now: Timestamp) {
+        if let Some(stage) = core.traces() {
+            self.read(BUDGET, |bytes| Ok(stage.ledger().restore(bytes, now)?));
+            self.save_budget(core, false);
+        }
+    }
+
+    /// Writes what was learned, on this thread: they are a few megabytes at most, and the queue in front
+    /// of the worker bridges the pause.
+    pub(super) fn save(&self, core: &Core) {
         let mut bytes = Vec::new();
         core.snapshot(&mut bytes);
         self.write(MODELS, &bytes);
@@ -47,11 +52,12 @@ impl Saved {
             bytes.clear();
             stage.snapshot(&mut bytes);
             self.write(TRACES, &bytes);
-            self.save_budget(stage, is_final);
         }
     }
 
-    fn save_budget(&self, stage: &Stage, is_final: bool) {
+    /// Writes the account of all shards. `is_final`: nothing will be kept any more, by none of them.
+    pub(super) fn save_budget(&self, core: &Core, is_final: bool) {
+        let Some(stage) = core.traces() else { return };
         let mut bytes = Vec::new();
         stage.ledger().snapshot(is_final, &mut bytes);
         self.write(BUDGET, &bytes);

@@ -70,6 +70,8 @@ struct Inner {
     keeper: Option<Shown>,
     /// The latest of each shard, where there are several.
     pictures: Vec<Option<Picture>>,
+    /// Shards that keep nothing any more.
+    n_ended: usize,
     archives: Option<archiving::Shown>,
     saved: Timestamp,
     stopping: bool,
@@ -160,33 +162,50 @@ impl State {
         self.inner.lock().outlets = Some(outlets);
     }
 
-    /// Reads back what an earlier process learned and spent, if there is any.
-    pub fn restore(&self, core: &mut Core, now: Timestamp) {
-        if let Some(saved) = &self.saved {
-            saved.restore(core, now);
+    /// Reads back what an earlier process learned, if there is any, and into the first shard's core,
+    /// which has the account of all, what it spent.
+    pub fn restore(&self, shard: usize, core: &mut Core, now: Timestamp) {
+        let Some(saved) = &self.saved else { return };
+        saved.restore(core, now);
+        if shard == 0 {
+            saved.restore_budget(core, now);
         }
     }
 
     /// Shows a shard's core, and the first one's models on disk when that is due or `last`: it knows
     /// what all have learned. What all shards show together is published with the first, and at the
-    /// end with each.
+    /// end with each, as soon as each has shown something.
     pub fn show(&self, shard: usize, core: &Core, now: Timestamp, last: bool) {
         let picture = if self.n_shards == 1 {
-            Picture::of(core, now)
+            Some(Picture::of(core, now))
         } else {
             let mut inner = self.inner.lock();
             let pictures = &mut inner.pictures;
             pictures.resize(self.n_shards, None);
             pictures[shard] = Some(Picture::part(core));
-            if shard > 0 && !last {
-                return;
-            }
-            let Some(sum) = Picture::sum(pictures, now) else { return };
-            sum
+            let is_shown = shard == 0 || last;
+            is_shown.then(|| Picture::sum(pictures, now)).flatten()
         };
-        self.show_picture(picture, now);
+        if let Some(picture) = picture {
+            self.show_picture(picture, now);
+        }
         if shard == 0 {
             self.save(core, now, last);
+        }
+        if last {
+            self.end(core);
+        }
+    }
+
+    /// Saves what was spent as soon as no shard spends any more.
+    fn end(&self, core: &Core) {
+        let n_ended = {
+            let mut inner = self.inner.lock();
+            inner.n_ended += 1;
+            inner.n_ended
+        };
+        if let Some(saved) = self.saved.as_ref().filter(|_| n_ended == self.n_shards) {
+            saved.save_budget(core, true);
         }
     }
 
@@ -381,7 +400,8 @@ impl State {
             }
             inner.saved = now;
         }
-        saved.save(core, last);
+        saved.save(core);
+        saved.save_budget(core, false);
     }
 }
 

@@ -157,7 +157,7 @@ fn models_are_saved_within_a_minute_of_learning() {
     // The process is gone without a last word.
     drop(state);
     let mut restored = core().unwrap();
-    open().restore(&mut restored, start);
+    open().restore(0, &mut restored, start);
     assert_eq!(restored.sampler().stats().n_warm, ready);
 }
 

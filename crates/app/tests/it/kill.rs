@@ -26,15 +26,14 @@ const N_KILLS: u64 = 10;
 const N_KILLS_KEY: &str = "SPANWISE_KILLS";
 
 fn serve(dir: &Path, kept: &Path, ack_on: &str) -> Serving {
-    serve_to(dir, kept, ack_on, "")
+    serve_to(dir, kept, &format!("ack_on: {ack_on}\n"), "")
 }
 
-/// The same with further destinations.
-fn serve_to(dir: &Path, kept: &Path, ack_on: &str, more: &str) -> Serving {
+/// The same with other settings and further destinations.
+fn serve_to(dir: &Path, kept: &Path, settings: &str, more: &str) -> Serving {
     let yaml = format!(
         "data_dir: {}
-ack_on: {ack_on}
-sampler: {{traces: {{budget: 100%}}}}
+{settings}sampler: {{traces: {{budget: 100%}}}}
 forward: [{{file: {}, rotate: {{every: 300ms}}}}{more}]
 ",
         dir.join("data").display(),
@@ -90,6 +89,17 @@ fn round(
 /// was not sent, and every start succeeds. What came twice is printed.
 #[test]
 fn nothing_acknowledged_is_lost_over_kills() {
+    check_kills(N_KILLS, &[1]);
+}
+
+/// The same with four shards, then with another number after each kill.
+#[test]
+fn nothing_acknowledged_is_lost_over_kills_whatever_the_number_of_shards() {
+    check_kills(N_KILLS / 3, &[4]);
+    check_kills(N_KILLS / 3, &[1, 4, 3]);
+}
+
+fn check_kills(n_kills: u64, shards: &[u32]) {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
     let runtime =
@@ -97,15 +107,18 @@ fn nothing_acknowledged_is_lost_over_kills() {
     let runtime = runtime.unwrap();
     let sink = Sink::start(&runtime);
     let more = format!(", {{endpoint: 'http://{}', send: traces}}", sink.grpc);
-    let start = || serve_to(dir.path(), &kept, "fsync", &more);
+    let start = |number: u64| {
+        let n = shards[number as usize % shards.len()];
+        serve_to(dir.path(), &kept, &format!("shards: {n}\nack_on: fsync\n"), &more)
+    };
     let account = Arc::<Account>::default();
     let mut restarts = Vec::new();
     let n_kills =
-        std::env::var(N_KILLS_KEY).map_or(N_KILLS, |text| text.parse().expect("a number"));
+        std::env::var(N_KILLS_KEY).map_or(n_kills, |text| text.parse().expect("a number"));
     for number in 0..n_kills {
-        restarts.push(round(&account, start, || sink.n_spans(), number));
+        restarts.push(round(&account, || start(number), || sink.n_spans(), number));
     }
-    let mut last = start();
+    let mut last = start(n_kills);
     until_true("all to arrive", || {
         let received = counts(&sink.batches(By::Grpc));
         account.acknowledged.lock().iter().all(|id| received.contains_key(id))
@@ -119,7 +132,7 @@ fn nothing_acknowledged_is_lost_over_kills() {
     let (n_missed, n_false, n_repeated) = account.check(&received);
     restarts.sort_unstable();
     println!(
-        "F-01 F-17 kills={n_kills} sent={} acked={} stored={} lost={n_lost} ghost={n_ghosts} twice={n_twice} ({:.2} %); received={} lost={n_missed} ghost={n_false} twice={n_repeated} ({:.2} %); retryable={} start_to_ack_ms median={} max={}",
+        "F-01 F-17 shards={shards:?} kills={n_kills} sent={} acked={} stored={} lost={n_lost} ghost={n_ghosts} twice={n_twice} ({:.2} %); received={} lost={n_missed} ghost={n_false} twice={n_repeated} ({:.2} %); retryable={} start_to_ack_ms median={} max={}",
         account.sent.lock().len(),
         account.acknowledged.lock().len(),
         stored.len(),
@@ -258,11 +271,18 @@ fn a_start_acknowledges_before_it_has_judged_what_the_log_holds() {
 /// the log held and what was acknowledged meanwhile is kept by the next process.
 #[test]
 fn an_end_does_not_wait_for_what_the_log_holds() {
+    for shards in [1, 4] {
+        check_end(shards);
+    }
+}
+
+fn check_end(shards: u32) {
+    let settings = format!("shards: {shards}\nack_on: fsync\n");
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
     leave_log(dir.path(), LOG_BYTES / 8);
     let account = Account::default();
-    let mut first = serve(dir.path(), &kept, "fsync");
+    let mut first = serve_to(dir.path(), &kept, &settings, "");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| account.send(first.grpc.unwrap(), Protocol::Grpc, &stop));
@@ -272,7 +292,7 @@ fn an_end_does_not_wait_for_what_the_log_holds() {
     assert_eq!(first.terminate().code(), Some(0), "{}", first.stderr());
     assert!(first.stderr().contains("judged after the next start"), "{}", first.stderr());
 
-    let mut second = serve(dir.path(), &kept, "fsync");
+    let mut second = serve_to(dir.path(), &kept, &settings, "");
     until_true("readiness", || get(second.api, "/readyz").status == 200);
     assert_eq!(second.terminate().code(), Some(0), "{}", second.stderr());
     let stored = counts(&files(&kept));
@@ -290,9 +310,16 @@ fn an_end_does_not_wait_for_what_the_log_holds() {
 /// Guarantees: the process is not ready before it has looked at all of them.
 #[test]
 fn a_process_is_ready_when_it_has_taken_in_what_the_log_holds() {
+    for shards in [1, 4] {
+        check_readiness(shards);
+    }
+}
+
+fn check_readiness(shards: u32) {
     let dir = tempfile::tempdir().unwrap();
     let n_requests = leave_log(dir.path(), LOG_BYTES / 16).n_commits;
-    let serving = serve(dir.path(), &dir.path().join("kept"), "fsync");
+    let settings = format!("shards: {shards}\n");
+    let serving = serve_to(dir.path(), &dir.path().join("kept"), &settings, "");
     until_true("readiness", || get(serving.api, "/readyz").status == 200);
     let status = get_json(serving.api, "/api/v1/status").unwrap();
     // Requests of 512 spans.

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use spanwise::pipeline::shards::{Part, Shards};
+use spanwise::pipeline::spares::Spares;
 use spanwise::serve::Role;
-use spanwise_assembler::{Assembler, Config};
+use spanwise_assembler::{Assembler, Config, Stats};
 use spanwise_model::{SpanId, Timestamp};
 use spanwise_otlp::{Limits, bench_payload, decode};
 use spanwise_source::open_requests;
@@ -30,10 +32,17 @@ fn raw_spans(request: Bytes) -> BTreeMap<SpanId, Vec<u8>> {
 /// bytes it came in.
 #[test]
 fn open_traces_may_be_larger_than_memory() {
+    for shards in [1, 4] {
+        check_larger(shards);
+    }
+}
+
+fn check_larger(shards: u32) {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
     let yaml = format!(
         "memory_limit: 64MiB
+shards: {shards}
 data_dir: {}
 ack_on: write
 sampler: {{traces: {{budget: 100%}}}}
@@ -69,31 +78,50 @@ forward: [{{file: {}, stamp: false}}]
 const INDEX_BYTES_MAX: u64 = 130;
 
 /// Guarantees: what is held of an open span whose bytes are in the log alone is an index of at most
-/// 130 bytes: its head, its place in its trace, its share of what surrounds it.
+/// 130 bytes: its head, its place in its trace, its share of what surrounds it. With several shards too,
+/// each of which holds that for its part of a request: requests of 47 spans, cut into three parts on
+/// average, and as many traces for each shard as one alone would have.
 #[test]
 fn an_open_span_costs_an_index() {
+    for n in [1, 4] {
+        check_index(n);
+    }
+}
+
+fn check_index(n_shards: u32) {
     let boutique = concat!(env!("CARGO_MANIFEST_DIR"), "/data/boutique.otlp.pb.zst");
-    let requests = open_requests(Path::new(boutique)).unwrap().map(Result::unwrap);
-    let config = Config { memory_bytes: 1 << 30, full_bytes: 0, ..Config::default() };
-    let mut assembler = Assembler::new(config).unwrap();
+    let requests: Vec<Bytes> =
+        open_requests(Path::new(boutique)).unwrap().map(Result::unwrap).collect();
+    let memory_bytes = (1 << 30) / u64::from(n_shards);
+    let config = Config { memory_bytes, full_bytes: 0, ..Config::default() };
+    let shards = Shards::new(n_shards);
+    let mut windows: Vec<Assembler> =
+        (0..n_shards).map(|_| Assembler::new(config).unwrap()).collect();
     let (mut n_bytes_full, mut closed) = (0, Vec::new());
-    for request in requests {
-        let mut batch = decode(request, &Limits::default()).unwrap().batch;
-        batch.is_stored = true;
-        n_bytes_full += batch.heap_bytes();
-        let batch = Arc::new(batch);
-        for span_idx in 0..batch.spans.len() as u32 {
-            assembler.push(&batch, span_idx, false, Timestamp(1), &mut closed);
+    for (request, again) in requests.iter().flat_map(|one| (0..n_shards).map(move |n| (one, n))) {
+        let mut whole = decode(request.clone(), &Limits::default()).unwrap().batch;
+        whole.is_stored = true;
+        whole.spans.iter_mut().for_each(|head| head.trace_id.0[12] ^= again as u8);
+        let touched = shards.touched(&whole);
+        for Part { shard, batch } in shards.cut(whole, &touched, &Spares::default()) {
+            n_bytes_full += batch.heap_bytes();
+            let batch = Arc::new(batch);
+            for span_idx in 0..batch.spans.len() as u32 {
+                windows[shard].push(&batch, span_idx, false, Timestamp(1), &mut closed);
+            }
         }
     }
-    let stats = assembler.stats();
-    assert_eq!(stats.n_open_spans, stats.n_spans, "nothing has closed");
-    let per_span = stats.bytes / stats.n_open_spans;
+    let stats = windows.iter().map(Assembler::stats);
+    let [n_bytes, n_batch_bytes, n_open, n_seen, n_traces] = stats.fold([0; 5], |sum, stats| {
+        let Stats { bytes, batch_bytes, n_open_spans, n_spans, n_open_traces, .. } = stats;
+        let more = [bytes, batch_bytes, n_open_spans, n_spans, n_open_traces];
+        std::array::from_fn(|at| sum[at] + more[at])
+    });
+    assert_eq!(n_open, n_seen, "nothing has closed");
+    let per_span = n_bytes / n_open;
     println!(
-        "index: {per_span} B/span over {} spans in {} traces; with their bytes {} B/span",
-        stats.n_open_spans,
-        stats.n_open_traces,
-        (n_bytes_full + stats.bytes - stats.batch_bytes) / stats.n_open_spans
+        "index: shards={n_shards} {per_span} B/span over {n_open} spans in {n_traces} traces; with their bytes {} B/span",
+        (n_bytes_full + n_bytes - n_batch_bytes) / n_open
     );
     assert!(per_span <= INDEX_BYTES_MAX, "{per_span} bytes");
 }

@@ -53,18 +53,24 @@ fn recorded() -> Vec<Bytes> {
     open_requests(Path::new(BOUTIQUE)).unwrap().take(N_REQUESTS).map(Result::unwrap).collect()
 }
 
+/// Numbers of shards, each with what the configuration says of a log.
+fn sharings(data: &Path) -> [(u32, String); 3] {
+    [(1, String::new()), (4, String::new()), (4, format!("data_dir: {}\n", data.display()))]
+}
+
 /// Scenario: a recording is sent at a budget of everything, to two files and two receivers, one of
-/// each stamped.
+/// each stamped; with one shard, with four, and with four that share a log.
 /// Guarantees: every span arrives once everywhere; without a stamp byte for byte, with one as a
 /// prefix; each trace says once why it was kept.
 #[test]
 fn kept_traces_leave_whole_with_their_bytes_in_front() {
-    for shards in [1, 4] {
-        check_whole(shards);
+    let data = tempfile::tempdir().unwrap();
+    for (shards, log) in sharings(data.path()) {
+        check_whole(shards, &log);
     }
 }
 
-fn check_whole(shards: u32) {
+fn check_whole(shards: u32, log: &str) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.unwrap();
@@ -73,7 +79,7 @@ fn check_whole(shards: u32) {
     let (plain, stamped) = (dir.path().join("plain"), dir.path().join("stamped"));
     let yaml = format!(
         "shards: {shards}
-sampler: {{traces: {{budget: 100%, shadow: [1%, 10%]}}}}
+{log}sampler: {{traces: {{budget: 100%, shadow: [1%, 10%]}}}}
 forward:
   - {{file: {}, stamp: false}}
   - {{file: {}, rotate: {{size: 10kB}}}}
@@ -126,16 +132,17 @@ forward:
 /// nothing that was dropped leaves.
 #[test]
 fn a_budget_is_kept_to_and_shown() {
-    for shards in [1, 4] {
-        check_budget(shards);
+    let data = tempfile::tempdir().unwrap();
+    for (shards, log) in sharings(data.path()) {
+        check_budget(shards, &log);
     }
 }
 
-fn check_budget(shards: u32) {
+fn check_budget(shards: u32, log: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("kept");
     let yaml = format!(
-        "shards: {shards}\nsampler: {{traces: {{budget: 10%, shadow: [50%]}}}}\n\
+        "shards: {shards}\n{log}sampler: {{traces: {{budget: 10%, shadow: [50%]}}}}\n\
          forward: [{{file: {}}}]\n",
         file.display()
     );
@@ -220,16 +227,17 @@ fn policies_decide_before_the_sampler() {
 /// Guarantees: it follows: kept traces are whole in the end, of dropped ones nothing leaves.
 #[test]
 fn late_spans_follow_the_verdict_on_their_trace() {
-    for shards in [1, 4] {
-        check_late(shards);
+    let data = tempfile::tempdir().unwrap();
+    for (shards, log) in sharings(data.path()) {
+        check_late(shards, &log);
     }
 }
 
-fn check_late(shards: u32) {
+fn check_late(shards: u32, log: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("kept");
     let yaml = format!(
-        "shards: {shards}\nsampler: {{traces: {{budget: 20%, sampler: uniform}}}}\n\
+        "shards: {shards}\n{log}sampler: {{traces: {{budget: 20%, sampler: uniform}}}}\n\
          forward: [{{file: {}}}]\n",
         file.display()
     );
@@ -284,9 +292,18 @@ fn the_corpus_of_trace_graphs_passes() {
 /// what was learned.
 #[test]
 fn the_budget_and_what_was_learned_survive_a_restart() {
+    for shards in [1, 4] {
+        check_restart(shards);
+    }
+}
+
+fn check_restart(shards: u32) {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let yaml = format!("data_dir: {}\nsampler: {{traces: {{budget: 10%}}}}\n", data.display());
+    let yaml = format!(
+        "shards: {shards}\ndata_dir: {}\nsampler: {{traces: {{budget: 10%}}}}\n",
+        data.display()
+    );
     let units = |outcome: &str| format!("spanwise_traces_horizon_units{{outcome=\"{outcome}\"}}");
     let first = Running::start(&yaml, Role::All);
     first.send(request(recent(1, 2_000, 1)));
@@ -294,9 +311,13 @@ fn the_budget_and_what_was_learned_survive_a_restart() {
     assert!(first.stop());
     let size = |name: &str| std::fs::metadata(data.join(name)).unwrap().len();
     assert!(size("traces.spanwise") > 200 && size("budget.spanwise") > 200);
+    // See `docs/formats/trace-sampler-snapshot.md`: nothing is forfeit, for no shard kept more after it.
+    let is_final = || std::fs::read(data.join("budget.spanwise")).unwrap()[16];
+    assert_eq!(is_final(), 1);
 
     let second = Running::start(&yaml, Role::All);
     until_true("the account", || metric(second.api(), &units("seen")) == 2_000);
+    assert_eq!(is_final(), 0);
     let n_kept = metric(second.api(), &units("kept"));
     assert!((100..=200).contains(&n_kept), "{n_kept}");
     second.send(request(recent(5_000, 1_000, 1)));

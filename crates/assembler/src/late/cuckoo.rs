@@ -14,7 +14,7 @@ const LOAD_PERCENT: u64 = 96;
 const N_KICKS_MAX: u32 = 500;
 
 /// The set.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cuckoo {
     /// Empty until the first insertion.
     buckets: Vec<[u16; N_WAYS]>,
@@ -65,6 +65,13 @@ impl Cuckoo {
 
     pub(super) const fn bytes(&self) -> usize {
         self.buckets.capacity() * size_of::<[u16; N_WAYS]>()
+    }
+
+    /// Whether two filters with one seed hold the same fingerprints in the same places.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.n_ids == other.n_ids
+            && self.homeless == other.homeless
+            && self.buckets == other.buckets
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,3 +1,4 @@
+use super::snapshot::checksum;
 use super::*;
 
 fn id(n: u64) -> TraceId {
@@ -97,41 +98,148 @@ fn full() -> Decided {
     decided
 }
 
+fn snapshot(decided: &Decided, share: Share) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    decided.snapshot(share, &mut bytes);
+    bytes
+}
+
+fn read(config: LateConfig, bytes: &[u8]) -> Snapshot {
+    Snapshot::read(&config, bytes).unwrap()
+}
+
 #[test]
 fn a_snapshot_brings_everything_back() {
     let mut before = full();
-    let mut bytes = Vec::new();
-    before.snapshot(&mut bytes);
+    let bytes = snapshot(&before, Share::ALL);
     let mut after = Decided::new(before.config);
-    after.restore(&bytes).unwrap();
+    after.restore(Share::ALL, &[read(before.config, &bytes)]);
     for n in 0..600 {
         assert_eq!(after.find(id(n)), before.find(id(n)), "{n}");
     }
     assert_eq!(after.stats().n_drops, before.stats().n_drops);
-    let mut again = Vec::new();
     // The order of use is part of it: both were asked for the same ids since.
-    before.snapshot(&mut again);
-    let mut once_more = Vec::new();
-    after.snapshot(&mut once_more);
-    assert_eq!(again, once_more);
+    assert_eq!(snapshot(&before, Share::ALL), snapshot(&after, Share::ALL));
+}
+
+/// What is known of ids 0 to 9,999 by as many as share them: keeps, drops, and others.
+fn shared(n: u32, config: LateConfig) -> Vec<Decided> {
+    let mut all: Vec<Decided> = Share::all(n).map(|_| Decided::new(config)).collect();
+    for number in 0..10_000 {
+        let decided = &mut all[id(number).part_of(n) as usize];
+        match number % 3 {
+            0 if number % 100 == 0 => decided.keep(id(number), kept(number as u8)),
+            0 => {}
+            _ => decided.drop(id(number), 3, Timestamp(NOW.0 + number)),
+        }
+    }
+    all
+}
+
+/// What `n` know who read what others wrote.
+fn reread(all: &[Decided], n: u32) -> Vec<Decided> {
+    let config = all[0].config;
+    let shares = Share::all(all.len() as u32);
+    let written = all.iter().zip(shares).map(|(one, share)| snapshot(one, share));
+    let snapshots: Vec<Snapshot> = written.map(|bytes| read(config, &bytes)).collect();
+    let restored = Share::all(n).map(|share| {
+        let mut decided = Decided::new(config);
+        decided.restore(share, &snapshots);
+        decided
+    });
+    restored.collect()
+}
+
+fn find(all: &mut [Decided], number: u64) -> Option<Known> {
+    let n = all.len() as u32;
+    all[id(number).part_of(n) as usize].find(id(number))
 }
 
 #[test]
-fn a_damaged_snapshot_is_refused_and_changes_nothing() {
-    let mut bytes = Vec::new();
-    full().snapshot(&mut bytes);
-    let mut decided = full();
+fn what_is_known_does_not_depend_on_how_many_share_it() {
+    let config = LateConfig { n_exact: 100, n_drops: 7_000, ..LateConfig::default() };
+    let mut first = shared(1, config);
+    let mut all = reread(&first, 1);
+    for n in [4, 3, 3, 1, 5] {
+        all = reread(&all, n);
+        let mut n_wrong = 0;
+        for number in 0..10_000 {
+            match (find(&mut all, number), find(&mut first, number)) {
+                (Some(Known::Dropped | Known::Likely), Some(Known::Dropped | Known::Likely)) => {}
+                (Some(Known::Likely), None) => n_wrong += 1,
+                (found, known) => assert_eq!(found, known, "{number} of {n}"),
+            }
+        }
+        // Each filter that is asked errs once in eight thousand times.
+        assert!(n_wrong <= 10, "{n_wrong} of {n}");
+        assert!(all.iter().all(|one| one.inherited.len() <= 8), "the same ones again");
+    }
+}
+
+#[test]
+fn what_was_taken_over_is_asked_until_our_own_filter_is_full() {
+    let config = LateConfig { n_exact: 1, n_drops: 500, ..LateConfig::default() };
+    let mut two = [Decided::new(config), Decided::new(config)];
+    for number in 0..400 {
+        two[id(number).part_of(2) as usize].drop(id(number), 3, NOW);
+    }
+    let mut one = reread(&two, 1).remove(0);
+    assert!(!one.inherited.is_empty());
+    for number in 1_000..1_490 {
+        assert!((0..400).all(|known| one.find(id(known)).is_some()), "{number}");
+        one.drop(id(number), 3, NOW);
+    }
+    let n_more = (1_490..3_000).take_while(|&number| {
+        one.drop(id(number), 3, NOW);
+        !one.inherited.is_empty()
+    });
+    let last = 1_490 + n_more.count() as u64;
+    assert!(last < 1_510, "{last}");
+    assert!((last - 490..=last).all(|known| one.find(id(known)).is_some()));
+}
+
+#[test]
+fn keeps_used_last_stay_when_fewer_remember_them() {
+    let config = LateConfig { n_keeps: 10, ..LateConfig::default() };
+    let mut two = [Decided::new(config), Decided::new(config)];
+    for number in 0..200 {
+        two[id(number).part_of(2) as usize].keep(id(number), kept(1));
+    }
+    let mut one = reread(&two, 1).remove(0);
+    let n_known = |numbers: std::ops::Range<u64>, one: &mut Decided| {
+        numbers.filter(|&number| one.find(id(number)).is_some()).count()
+    };
+    assert_eq!(n_known(0..150, &mut one), 0);
+    assert_eq!(n_known(150..200, &mut one), 10);
+}
+
+#[test]
+fn a_snapshot_of_version_1_is_read() {
+    let before = full();
+    let now = snapshot(&before, Share::ALL);
+    // Version 1 has no share, and nothing that was taken over.
+    let content = [b"SPANDEC\x01", &now[8..20], &now[28..now.len() - 12]].concat();
+    let mut old = content.clone();
+    old.extend_from_slice(&checksum(&content).to_le_bytes());
+    let mut after = Decided::new(before.config);
+    after.restore(Share::ALL, &[read(before.config, &old)]);
+    assert_eq!(snapshot(&after, Share::ALL), now);
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused() {
+    let bytes = snapshot(&reread(&[full()], 2)[0], Share { idx: 0, n: 2 });
+    let config = full().config;
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
-        assert!(decided.restore(&damaged).is_err(), "byte {at}");
+        assert!(Snapshot::read(&config, &damaged).is_err(), "byte {at}");
     }
     for cut in 0..bytes.len() {
-        assert!(decided.restore(&bytes[..cut]).is_err(), "cut at {cut}");
+        assert!(Snapshot::read(&config, &bytes[..cut]).is_err(), "cut at {cut}");
     }
-    let mut other = Decided::new(LateConfig { seed: 9, ..full().config });
-    assert_eq!(other.restore(&bytes), Err(SnapshotError::Settings));
-    assert_eq!(decided.find(id(39)), Some(Known::Kept(kept(39))));
+    let other = LateConfig { seed: 9, ..config };
+    assert_eq!(Snapshot::read(&other, &bytes).err(), Some(SnapshotError::Settings));
 }
 
 #[test]

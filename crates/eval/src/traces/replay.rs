@@ -98,7 +98,7 @@ impl Replay<'_> {
                 tell(&mut shards, &mut sites, now);
             }
             let number = self.stream.trace(row);
-            let shard_idx = shard_of(self.stream.trace_id(number).low64(), self.n_shards);
+            let shard_idx = self.stream.trace_id(number).part_of(self.n_shards);
             let shard = &mut shards[shard_idx as usize];
             let head = self.head(row, &mut sites);
             shard.sampler.arrive(&head, head.end);
@@ -182,10 +182,4 @@ fn tell(shards: &mut [Shard], sites: &mut CallSites, now: Timestamp) {
         let others: Vec<&Lesson> = others.map(|(_, lesson)| lesson).collect();
         shard.sampler.hear(&others, sites, now);
     }
-}
-
-/// The shard of a trace id. The multiplier spreads ids that are not random.
-fn shard_of(low64: u64, n_shards: u32) -> u32 {
-    let spread = low64.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    ((spread * u64::from(n_shards)) >> 32) as u32
 }

@@ -9,23 +9,17 @@ pub const N_MAX: u32 = 64;
 const PROCESSORS_PER_SHARD: usize = 2;
 
 pub(super) fn shards(raw: &RawConfig, problems: &mut Problems) -> Option<u32> {
-    let n = match &raw.shards {
-        None => 1,
-        Some(RawShards::Number(n)) if (1..=u64::from(N_MAX)).contains(n) => *n as u32,
+    match &raw.shards {
+        None => Some(1),
+        Some(RawShards::Number(n)) if (1..=u64::from(N_MAX)).contains(n) => Some(*n as u32),
         Some(RawShards::Word(word)) if word == "auto" => {
             let n = std::thread::available_parallelism().map_or(1, usize::from);
-            ((n / PROCESSORS_PER_SHARD) as u32).clamp(1, N_MAX)
+            Some(((n / PROCESSORS_PER_SHARD) as u32).clamp(1, N_MAX))
         }
         Some(_) => {
             let message = "is no number of threads".to_owned();
             problems.error("shards", "C021", message, "write a number from 1 to 64, or auto");
-            return None;
+            None
         }
-    };
-    if n > 1 && raw.data_dir.is_some() && raw.sampler.traces.is_some() {
-        let message = "one thread samples whole traces where a log keeps them".to_owned();
-        problems.warning("shards", "C021", message, "leave it out, or `data_dir`");
-        return Some(1);
     }
-    Some(n)
 }

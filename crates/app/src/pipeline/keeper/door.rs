@@ -1,37 +1,40 @@
-//! How the receivers and the worker reach the keeper.
+//! How the receivers and the shards reach the keeper.
 
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
+use spanwise_assembler::{Decided, Share};
 use spanwise_model::{Batch, CallSites};
 use spanwise_otlp::admission::Charge;
 use spanwise_otlp::receiver::Overloaded;
 use spanwise_otlp::{KeptSpan, reframe};
-use spanwise_wal::{Codec, Compressor, Position};
+use spanwise_wal::{Compressor, Position};
 use tokio::sync::{mpsc, oneshot};
 
-use super::message::{Entry, KeptPack, Message, Submitted, Verdicts};
+use super::message::{Entry, KeptPack, Message, Packed, Seat, Submitted, Verdicts};
 use super::{REST, Shown};
 use crate::clock::Clock;
 use crate::pipeline::traces::{KeptTrace, Verdicted, pack};
-use crate::pipeline::worker::Work;
 
 /// Compressors that are kept for the next requests.
 const COMPRESSORS_MAX: usize = 16;
 /// Verdicts of one record.
 const VERDICTS_MAX: usize = 65_536;
 
-/// Segments of requests that nobody holds any more.
+/// Segments of requests that a shard does not hold any more.
+///
+/// Each shard has its own: whoever tells the keeper that a request is free must have told it before
+/// what became of the traces in it, and that is known of one's own traces only.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Freed {
     segments: Arc<Mutex<Vec<u32>>>,
-    /// The newest segment a request was written to.
+    /// The newest segment a request was written to, for all shards.
     newest: Arc<AtomicU32>,
 }
 
-/// A request's place in the span log, for as long as somebody holds it.
+/// The place in the span log of a request, or of a part, for as long as somebody holds it.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) position: Position,
@@ -46,16 +49,27 @@ pub struct Door {
     shown: Shown,
 }
 
-/// The worker's part.
+/// A shard's part.
 #[derive(Debug)]
 pub struct KeeperHandle {
     decide: mpsc::Sender<Message>,
+    /// Which traces it decides.
+    share: Share,
     freed: Freed,
+    /// Counted by the keeper: how many there are still.
+    _alive: Arc<()>,
     /// Which ways of framing are wanted: without stamps, with stamps.
     variants: Vec<bool>,
 }
 
 impl Freed {
+    /// One for each of `n` shards.
+    pub(super) fn all(n: usize) -> Vec<Self> {
+        let newest = Arc::<AtomicU32>::default();
+        let one = || Self { segments: Arc::default(), newest: Arc::clone(&newest) };
+        std::iter::repeat_with(one).take(n).collect()
+    }
+
     pub(super) fn lease(&self, position: Position) -> Arc<dyn Any + Send + Sync> {
         self.newest.fetch_max(position.segment, Ordering::Relaxed);
         Arc::new(Lease { position, freed: self.clone() })
@@ -81,23 +95,20 @@ impl Door {
         Self { submit, compressors: Mutex::default(), shown }
     }
 
-    /// Brings a request into the log and then to the worker, in the place that was kept for it.
+    /// Brings a packed request into the log, and then its parts to their shards, in the places that were
+    /// kept for them.
     ///
     /// # Errors
     /// It could not be written and is nowhere.
     pub async fn submit(
         &self,
-        batch: Batch,
-        charge: Charge,
-        place: mpsc::OwnedPermit<Work>,
+        packed: Packed,
+        seats: Vec<Seat>,
+        charge: Arc<Charge>,
     ) -> Result<(), Overloaded> {
         let refused = Overloaded { retry_after: REST };
-        let is_same = is_request(&batch);
-        let (packed, codec) = self.pack(&batch, is_same);
         let (answer, answered) = oneshot::channel();
-        let answer = Some(answer);
-        let charge = Arc::new(charge);
-        let submitted = Submitted { packed, codec, is_same, batch, charge, place, answer };
+        let submitted = Submitted { packed, seats, charge, answer: Some(answer) };
         self.submit.send(submitted).await.map_err(|_| refused)?;
         answered.await.map_err(|_| refused)?
     }
@@ -107,26 +118,31 @@ impl Door {
         self.shown.is_closed(clock).then_some(Overloaded { retry_after: REST })
     }
 
-    fn pack(&self, batch: &Batch, is_same: bool) -> (Vec<u8>, Codec) {
+    /// Packs a request whole, before it is cut. Where its bytes go into the log exactly as they are, it
+    /// is marked as stored.
+    pub fn pack(&self, batch: &mut Batch) -> Packed {
+        let is_same = is_request(batch);
+        batch.is_stored = is_same;
         let taken = self.compressors.lock().pop();
         let mut compressor = taken.unwrap_or_default();
         let reframed;
         let request = if is_same {
             &batch.bytes
         } else {
+            let batch = &*batch;
             let all = 0..batch.spans.len() as u32;
             let spans: Vec<KeptSpan<'_>> =
                 all.map(|span_idx| KeptSpan { batch, span_idx, stamp: &[] }).collect();
             reframed = reframe(&spans).bytes;
             &reframed
         };
-        let mut packed = Vec::with_capacity(request.len() / 3);
-        let codec = compressor.pack(request, &mut packed);
+        let mut bytes = Vec::with_capacity(request.len() / 3);
+        let codec = compressor.pack(request, &mut bytes);
         let mut compressors = self.compressors.lock();
         if compressors.len() < COMPRESSORS_MAX {
             compressors.push(compressor);
         }
-        (packed, codec)
+        Packed { bytes, codec }
     }
 }
 
@@ -141,14 +157,24 @@ pub(super) fn is_request(batch: &Batch) -> bool {
 }
 
 impl KeeperHandle {
-    pub(super) fn new(
-        decide: mpsc::Sender<Message>,
-        freed: Freed,
+    /// One for each of as many shards as there are lists of what is free.
+    pub(super) fn all(
+        decide: &mpsc::Sender<Message>,
+        freed: &[Freed],
+        alive: &Arc<()>,
         mut variants: Vec<bool>,
-    ) -> Self {
+    ) -> Vec<Self> {
         variants.sort_unstable();
         variants.dedup();
-        Self { decide, freed, variants }
+        let shares = Share::all(freed.len() as u32);
+        let one = |(share, freed): (Share, &Freed)| Self {
+            decide: decide.clone(),
+            share,
+            freed: freed.clone(),
+            _alive: Arc::clone(alive),
+            variants: variants.clone(),
+        };
+        shares.zip(freed).map(one).collect()
     }
 
     /// Sends kept traces and verdicts. Waits while the keeper waits for the disk.
@@ -158,7 +184,7 @@ impl KeeperHandle {
         verdicts: &mut Vec<Verdicted>,
         sites: &CallSites,
     ) {
-        // Taken first: what is freed was decided before.
+        // Taken first: what is freed was decided before, by this shard and nobody else.
         let mut decided = Verdicts { freed: self.freed.take(), ..Verdicts::default() };
         for &is_stamped in &self.variants {
             for pack in pack(kept, sites, is_stamped) {
@@ -183,23 +209,15 @@ impl KeeperHandle {
         self.say(Message::Verdicts(decided)).await;
     }
 
-    /// Says that a request found in the span log is needed, and takes a lease for it.
-    pub(super) async fn hold(&self, position: Position) -> Arc<dyn Any + Send + Sync> {
-        self.say(Message::Hold { segment: position.segment }).await;
-        self.freed.lease(position)
-    }
-
-    /// Says that the span log has been replayed.
-    pub(super) async fn replayed(&self) {
-        self.say(Message::Replayed).await;
-    }
-
     /// Saves what is remembered of decided traces.
-    pub async fn snapshot(&self, bytes: Vec<u8>) {
-        self.say(Message::Snapshot(bytes)).await;
+    pub async fn remember(&self, decided: &Decided) {
+        let (share, mut bytes) = (self.share, Vec::new());
+        decided.snapshot(share, &mut bytes);
+        self.say(Message::Snapshot { share, bytes }).await;
     }
 
-    /// Waits until everything said so far is on disk and was offered to the destinations.
+    /// Waits until all shards have asked for this, and everything said so far is on disk and was offered
+    /// to the destinations.
     pub async fn flush(&self) {
         let (done, is_done) = oneshot::channel();
         self.say(Message::Flush(done)).await;

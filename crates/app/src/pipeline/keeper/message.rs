@@ -3,27 +3,40 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use spanwise_assembler::Note;
-use spanwise_model::{Batch, TraceId};
+use spanwise_assembler::{Note, Share};
+use spanwise_model::TraceId;
 use spanwise_otlp::admission::Charge;
 use spanwise_otlp::receiver::Overloaded;
 use spanwise_wal::{Codec, Position};
 use tokio::sync::{mpsc, oneshot};
 
 use super::door::Freed;
+use crate::pipeline::shards::Part;
 use crate::pipeline::worker::Work;
+
+/// A request as it goes into the log.
+#[derive(Debug)]
+pub struct Packed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) codec: Codec,
+}
+
+/// A part of a request, and the place that is kept for it in the queue of its shard.
+#[derive(Debug)]
+pub struct Seat {
+    /// The part.
+    pub part: Part,
+    /// The place.
+    pub place: mpsc::OwnedPermit<Work>,
+}
 
 /// A request that waits to be written.
 #[derive(Debug)]
 pub(super) struct Submitted {
-    pub(super) packed: Vec<u8>,
-    pub(super) codec: Codec,
-    /// Whether what is packed are the bytes of the batch, so that ranges in one are those in the other.
-    pub(super) is_same: bool,
-    pub(super) batch: Batch,
+    pub(super) packed: Packed,
+    /// Its parts, each of which holds it.
+    pub(super) seats: Vec<Seat>,
     pub(super) charge: Arc<Charge>,
-    /// Its place in the worker's queue.
-    pub(super) place: mpsc::OwnedPermit<Work>,
     /// Whoever waits for the answer; `None` once it was given.
     pub(super) answer: Option<oneshot::Sender<Result<(), Overloaded>>>,
 }
@@ -51,17 +64,17 @@ pub(super) struct KeptPack {
     pub(super) entries: Vec<Entry>,
 }
 
-/// What the worker decided.
+/// What a shard decided.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     pub(super) packs: Vec<KeptPack>,
     /// Verdicts that stand in no pack.
     pub(super) entries: Vec<Entry>,
-    /// Segments of requests that nobody needs any more, once for each request.
+    /// Segments of requests that the shard does not need any more, once for each of its parts.
     pub(super) freed: Vec<u32>,
 }
 
-/// What the worker says.
+/// What shards say, and who reads the log for them.
 #[derive(Debug)]
 pub(super) enum Message {
     /// Verdicts.
@@ -70,23 +83,33 @@ pub(super) enum Message {
     Hold {
         /// Its segment.
         segment: u32,
+        /// Parts of it.
+        n_parts: u64,
     },
     /// Everything in the span log has been looked at.
     Replayed,
     /// What is remembered of decided traces.
-    Snapshot(Vec<u8>),
-    /// Bring everything to disk and to those who take it, then answer.
+    Snapshot {
+        /// By whom.
+        share: Share,
+        /// The snapshot.
+        bytes: Vec<u8>,
+    },
+    /// Bring everything to disk and to those who take it, as soon as every shard has asked for that;
+    /// then answer.
     Flush(oneshot::Sender<()>),
 }
 
 impl Submitted {
-    /// The request is safe: it goes to the worker, then its sender is answered.
-    pub(super) fn accept(mut self, seq: u64, position: Option<Position>, freed: &Freed) {
-        self.batch.lease = position.map(|position| freed.lease(position));
-        self.batch.is_stored = self.is_same && position.is_some();
-        let mut answer = self.answer.take();
-        self.place.send(Work { batch: self.batch, charge: self.charge, seq });
-        if let Some(answer) = answer.take() {
+    /// The request is safe: its parts go to their shards, then its sender is answered.
+    pub(super) fn accept(mut self, seq: u64, position: Option<Position>, freed: &[Freed]) {
+        let answer = self.answer.take();
+        for Seat { part: Part { shard, mut batch }, place } in self.seats {
+            batch.lease = position.map(|position| freed[shard].lease(position));
+            batch.is_stored &= position.is_some();
+            place.send(Work { batch, charge: Arc::clone(&self.charge), seq });
+        }
+        if let Some(answer) = answer {
             // Whoever asked may have gone.
             let _ = answer.send(Ok(()));
         }
@@ -94,11 +117,14 @@ impl Submitted {
 
     /// The request is not written. If it was acknowledged nevertheless, it goes on without.
     pub(super) fn refuse(mut self, overloaded: Overloaded) {
-        if self.answer.is_none() {
-            self.place.send(Work { batch: self.batch, charge: self.charge, seq: 0 });
+        if self.answer.is_some() {
+            self.answer(Err(overloaded));
             return;
         }
-        self.answer(Err(overloaded));
+        for Seat { part: Part { mut batch, .. }, place } in self.seats {
+            batch.is_stored = false;
+            place.send(Work { batch, charge: Arc::clone(&self.charge), seq: 0 });
+        }
     }
 
     pub(super) fn answer(&mut self, result: Result<(), Overloaded>) {

@@ -1,61 +1,72 @@
 //! After a start: which traces were decided before, and which requests are to be looked at again.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use spanwise_assembler::Decided;
 use spanwise_model::{Batch, Timestamp, TraceId};
 use spanwise_otlp::decode;
-use spanwise_wal::{Disk, Kind, Log, Records, unpack};
+use spanwise_wal::{Disk, Kind, Log, Position, Records, unpack};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::delivery::Delivery;
-use super::door::{KeeperHandle, is_request};
-use super::message::Entry;
+use super::door::{Freed, is_request};
+use super::message::{Entry, Message};
 use super::record;
-use crate::persist;
+use crate::pipeline::shards::{Part, Shards};
+use crate::pipeline::spares::Spares;
 use crate::pipeline::traces::limits;
 
-/// What is to be replayed.
+/// Requests that wait for a shard while the log is read: one is judged while the next is decoded.
+const AGAIN_MAX: usize = 1;
+
+/// What is to be replayed: read once, by one thread, for all shards.
 #[derive(Debug)]
 pub struct Replay<D: Disk> {
     records: Records<D>,
     /// Up to which request the verdict on a trace reaches, for those that may be in the span log.
     through: FxHashMap<TraceId, u64>,
+    shards: Shards,
+    spares: Spares,
+    decide: mpsc::Sender<Message>,
+    /// By shard.
+    freed: Vec<Freed>,
     n_again: u64,
     n_decided: u64,
 }
 
+/// What a shard hears of a replay.
+#[derive(Debug)]
+pub enum Again {
+    /// A request to be looked at again, or its part of one.
+    Request {
+        /// Its spans that no verdict was taken from.
+        batch: Batch,
+        /// Its number in the span log.
+        seq: u64,
+    },
+    /// That was all. Whoever does not hear this must not decide: there may be more of any trace.
+    End,
+}
+
 /// A request to be looked at again.
 #[derive(Debug)]
-pub struct Again {
-    /// Its spans that no verdict was taken from.
-    pub batch: Batch,
+pub struct Found {
+    /// Its spans that no verdict was taken from, by shard.
+    pub parts: Vec<Part>,
     /// Its number in the span log.
     pub seq: u64,
 }
 
-/// Reads what is remembered of decided traces.
-pub(super) fn restore(path: &Path, decided: &mut Decided) {
-    let restored = match persist::read(path) {
-        Ok(None) => return,
-        Ok(Some(bytes)) => decided.restore(&bytes).map_err(anyhow::Error::from),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = restored {
-        let (path, error) = (path.display(), format!("{error:#}"));
-        warn!(error, %path, "decided traces cannot be used; late spans of them are judged anew");
-    }
-}
-
-/// Reads the kept log: what destinations have not got yet, and verdicts.
+/// Reads the kept log: what destinations have not got yet, and verdicts. Up to which request of the span
+/// log each of them reaches.
 pub(super) fn read_kept<D: Disk>(
     (kept, spans): (&Log<D>, &Log<D>),
     deliveries: &mut [Delivery<D>],
-    decided: &mut Decided,
+    decided: &mut [&mut Decided],
     now: Timestamp,
-) -> Replay<D> {
+) -> FxHashMap<TraceId, u64> {
+    let shards = Shards::new(decided.len() as u32);
     let first_seq = spans.first_seq();
     let mut through: FxHashMap<TraceId, u64> = FxHashMap::default();
     for record in kept.records(0) {
@@ -85,6 +96,7 @@ pub(super) fn read_kept<D: Disk>(
             continue;
         };
         for Entry { trace_id, through: reached, kept } in entries {
+            let decided = &mut *decided[shards.of(trace_id)];
             match kept {
                 Some(note) => decided.keep(trace_id, note),
                 None => decided.drop(trace_id, 0, now),
@@ -95,22 +107,49 @@ pub(super) fn read_kept<D: Disk>(
             }
         }
     }
-    Replay { records: spans.records(0), through, n_again: 0, n_decided: 0 }
+    through
 }
 
 impl<D: Disk> Replay<D> {
-    /// The next request with spans that no verdict was taken from. At the end the log is told.
-    pub async fn next(&mut self, keeper: &KeeperHandle) -> Option<Again> {
+    /// Of these records, for as many shards as there are lists of what is free.
+    pub(super) fn new(
+        records: Records<D>,
+        through: FxHashMap<TraceId, u64>,
+        decide: mpsc::Sender<Message>,
+        freed: Vec<Freed>,
+    ) -> Self {
+        let (shards, spares) = (Shards::new(freed.len() as u32), Spares::default());
+        Self { records, through, shards, spares, decide, freed, n_again: 0, n_decided: 0 }
+    }
+
+    /// What reads the log, on a thread of its own, and by shard where it is heard of.
+    pub fn start(self) -> (impl Future<Output = ()>, Vec<mpsc::Receiver<Again>>) {
+        let n = self.shards.n();
+        let (feeds, heard): (Vec<_>, Vec<_>) = (0..n).map(|_| mpsc::channel(AGAIN_MAX)).unzip();
+        (self.run(feeds), heard)
+    }
+
+    /// Reads to the end, unless a shard ends before: then the others do not hear of the end.
+    async fn run(mut self, feeds: Vec<mpsc::Sender<Again>>) {
+        while let Some(Found { parts, seq }) = self.next().await {
+            for Part { shard, batch } in parts {
+                if feeds[shard].send(Again::Request { batch, seq }).await.is_err() {
+                    return;
+                }
+            }
+        }
+        for feed in feeds {
+            // Whoever has ended need not know.
+            drop(feed.send(Again::End).await);
+        }
+    }
+
+    /// The next request with spans that no verdict was taken from, held once for each part. At the end
+    /// the log is told.
+    pub async fn next(&mut self) -> Option<Found> {
         loop {
             let Some(record) = self.records.next() else {
-                let (n_again, n_decided) = (self.n_again, self.n_decided);
-                if n_again + n_decided > 0 {
-                    info!(
-                        n_spans = n_again,
-                        n_decided, "spans that were not decided are judged now"
-                    );
-                }
-                keeper.replayed().await;
+                self.end().await;
                 return None;
             };
             let record = match record {
@@ -123,29 +162,58 @@ impl<D: Disk> Replay<D> {
             };
             let unpacked = unpack(record.codec, &record.payload).map_err(anyhow::Error::from);
             let decoded = unpacked.and_then(|request| Ok(decode(request.into(), &limits())?));
-            let mut batch = match decoded {
-                Ok(decoded) => decoded.batch,
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    warn!(
-                        seq = record.seq,
-                        error, "request in the span log cannot be read; skipped"
-                    );
-                    continue;
+            match decoded {
+                Ok(decoded) => {
+                    let parts = self.open_parts(decoded.batch, record.seq);
+                    if !parts.is_empty() {
+                        let parts = self.hold(parts, record.position).await;
+                        return Some(Found { parts, seq: record.seq });
+                    }
                 }
-            };
-            batch.is_stored = is_request(&batch);
-            let n_before = batch.spans.len();
-            let is_open =
-                |id: &TraceId| self.through.get(id).is_none_or(|&reached| reached < record.seq);
-            batch.spans.retain(|head| is_open(&head.trace_id));
-            self.n_again += batch.spans.len() as u64;
-            self.n_decided += (n_before - batch.spans.len()) as u64;
-            if batch.spans.is_empty() {
-                continue;
+                Err(error) => {
+                    let (seq, error) = (record.seq, format!("{error:#}"));
+                    warn!(seq, error, "request in the span log cannot be read; skipped");
+                }
             }
-            batch.lease = Some(keeper.hold(record.position).await);
-            return Some(Again { batch, seq: record.seq });
         }
+    }
+
+    /// Spans of a request that no verdict was taken from, by shard.
+    fn open_parts(&mut self, mut batch: Batch, seq: u64) -> Vec<Part> {
+        batch.is_stored = is_request(&batch);
+        let n_before = batch.spans.len();
+        let is_open = |id: &TraceId| self.through.get(id).is_none_or(|&reached| reached < seq);
+        batch.spans.retain(|head| is_open(&head.trace_id));
+        self.n_again += batch.spans.len() as u64;
+        self.n_decided += (n_before - batch.spans.len()) as u64;
+        if batch.spans.is_empty() {
+            return Vec::new();
+        }
+        let touched = self.shards.touched(&batch);
+        self.shards.cut(batch, &touched, &self.spares)
+    }
+
+    /// Says how many parts of a request are needed, before anybody can say that one is not any more, and
+    /// takes a lease for each.
+    async fn hold(&self, mut parts: Vec<Part>, position: Position) -> Vec<Part> {
+        let (segment, n_parts) = (position.segment, parts.len() as u64);
+        self.say(Message::Hold { segment, n_parts }).await;
+        for Part { shard, batch } in &mut parts {
+            batch.lease = Some(self.freed[*shard].lease(position));
+        }
+        parts
+    }
+
+    async fn end(&self) {
+        let (n_again, n_decided) = (self.n_again, self.n_decided);
+        if n_again + n_decided > 0 {
+            info!(n_spans = n_again, n_decided, "spans that were not decided are judged now");
+        }
+        self.say(Message::Replayed).await;
+    }
+
+    async fn say(&self, message: Message) {
+        // A keeper that panicked is reported by its stage.
+        drop(self.decide.send(message).await);
     }
 }

@@ -9,13 +9,16 @@ use tokio::sync::mpsc::Receiver;
 
 use super::*;
 use crate::pipeline::outlets::{Queue, Sink, Writer};
+use crate::pipeline::shards::{Part, Shards};
+use crate::pipeline::spares::Spares;
 use crate::pipeline::traces::{KeptTrace, Verdicted, Why};
 use crate::pipeline::worker::Work;
 
 mod decisions;
 mod power;
+mod sharing;
 
-/// A keeper on simulated disks, with the receivers' and the worker's ends of it.
+/// A keeper on simulated disks, with the receivers' and the workers' ends of it.
 struct Stand {
     spans: SimDisk,
     kept: SimDisk,
@@ -25,15 +28,20 @@ struct Stand {
 
 struct Running {
     door: Door,
-    handle: KeeperHandle,
     replay: Replay<SimDisk>,
-    stored: Option<Stored<SimDisk>>,
+    shards: Vec<Worker>,
     shown: Shown,
-    worker: Receiver<Work>,
-    place: mpsc::Sender<Work>,
     keeper: tokio::task::JoinHandle<()>,
     admission: Admission,
     writer: crate::pipeline::outlets::WriterHandle,
+}
+
+/// The ends of one shard.
+struct Worker {
+    handle: KeeperHandle,
+    stored: Option<Stored<SimDisk>>,
+    work: Receiver<Work>,
+    place: mpsc::Sender<Work>,
 }
 
 /// Takes everything at once.
@@ -67,14 +75,20 @@ impl Stand {
     }
 
     fn start(&self) -> Running {
-        self.start_with(&mut Decided::new(LateConfig::default()))
+        self.start_shards(1)
     }
 
-    fn start_with(&self, decided: &mut Decided) -> Running {
-        self.try_start(decided).unwrap()
+    fn start_shards(&self, n: u32) -> Running {
+        self.try_start_shards(n).unwrap()
     }
 
-    fn try_start(&self, decided: &mut Decided) -> Result<Running> {
+    fn try_start_shards(&self, n: u32) -> Result<Running> {
+        let mut decided: Vec<Decided> =
+            (0..n).map(|_| Decided::new(LateConfig::default())).collect();
+        self.start_with(&mut decided.iter_mut().collect::<Vec<_>>())
+    }
+
+    fn start_with(&self, decided: &mut [&mut Decided]) -> Result<Running> {
         let (writer, thread) = Writer::new(Box::new(Collect(Arc::clone(&self.delivered))), 1 << 20);
         std::thread::spawn(move || thread.run());
         let queue = Queue::Writer(writer.clone());
@@ -87,16 +101,16 @@ impl Stand {
             cache_bytes: 1 << 20,
         };
         let opened = assemble(logs, &[outlet], Clock::start(), decided)?;
-        let (place, worker) = mpsc::channel(64);
         tokio::spawn(opened.marker.run());
+        let worker = |Shard { handle, stored }| {
+            let (place, work) = mpsc::channel(64);
+            Worker { handle, stored: Some(stored), work, place }
+        };
         Ok(Running {
             door: opened.door,
-            handle: opened.handle,
             replay: opened.replay,
-            stored: Some(opened.stored),
+            shards: opened.shards.into_iter().map(worker).collect(),
             shown: opened.shown,
-            worker,
-            place,
             keeper: tokio::spawn(opened.keeper.run()),
             admission: Admission::new(1 << 30, 1 << 20),
             writer,
@@ -121,51 +135,82 @@ impl Running {
         self.submit_batch(batch(number)).await
     }
 
-    async fn submit_batch(&self, batch: Batch) -> Result<(), Overloaded> {
-        let charge = self.admission.charge();
-        let place = self.place.clone().reserve_owned().await.unwrap();
-        self.door.submit(batch, charge, place).await
+    /// As receivers do.
+    async fn submit_batch(&self, mut batch: Batch) -> Result<(), Overloaded> {
+        let charge = Arc::new(self.admission.charge());
+        let shards = Shards::new(self.shards.len() as u32);
+        let touched = shards.touched(&batch);
+        let packed = self.door.pack(&mut batch);
+        let mut seats = Vec::new();
+        for part in shards.cut(batch, &touched, &Spares::default()) {
+            let place = self.shards[part.shard].place.clone().reserve_owned().await.unwrap();
+            seats.push(Seat { part, place });
+        }
+        self.door.submit(packed, seats, charge).await
     }
 
-    /// Keeps or drops what came.
+    /// What has come and was not taken, by shard.
+    fn taken(&mut self) -> Vec<(Part, u64)> {
+        let mut taken = Vec::new();
+        for (shard, worker) in self.shards.iter_mut().enumerate() {
+            while let Ok(Work { batch, seq, .. }) = worker.work.try_recv() {
+                taken.push((Part { shard, batch }, seq));
+            }
+        }
+        taken
+    }
+
+    /// Keeps or drops what came to the only shard.
     async fn decide(&mut self, keep: bool) {
-        let Work { batch, seq, .. } = self.worker.recv().await.unwrap();
-        self.decide_on(batch, seq, keep).await;
+        let Work { batch, seq, .. } = self.shards[0].work.recv().await.unwrap();
+        self.decide_on(Part { shard: 0, batch }, seq, keep).await;
     }
 
-    async fn decide_on(&mut self, batch: Batch, seq: u64, keep: bool) {
-        let trace_id = batch.spans[0].trace_id;
+    /// Keeps or drops the traces of a part.
+    async fn decide_on(&self, part: Part, seq: u64, keep: bool) {
+        let Part { shard, batch } = part;
+        let handle = &self.shards[shard].handle;
         let batch = Arc::new(batch);
         let mut kept = Vec::new();
         let mut verdicts = Vec::new();
-        if keep {
-            let spans = KeptTrace::all_of(&batch);
-            let trace = KeptTrace::new(trace_id, spans, Why::EVERYTHING, Timestamp(1));
-            kept.push(KeptTrace { through: seq, ..trace });
-        } else {
-            verdicts.push(Verdicted { trace_id, through: seq, kept: None });
+        for (trace_id, span) in
+            batch.spans.iter().map(|head| head.trace_id).zip(KeptTrace::all_of(&batch))
+        {
+            if keep {
+                let trace = KeptTrace::new(trace_id, vec![span], Why::EVERYTHING, Timestamp(1));
+                kept.push(KeptTrace { through: seq, ..trace });
+            } else {
+                verdicts.push(Verdicted { trace_id, through: seq, kept: None });
+            }
         }
         drop(batch);
         let sites = spanwise_model::CallSites::new(10, 10);
-        self.handle.decided(&kept, &mut verdicts, &sites).await;
+        handle.decided(&kept, &mut verdicts, &sites).await;
         drop(kept);
-        self.handle.decided(&[], &mut verdicts, &sites).await;
+        handle.decided(&[], &mut verdicts, &sites).await;
+    }
+
+    /// As all shards do at the end.
+    async fn flush(&self) {
+        let all = self.shards.iter().map(|worker| worker.handle.flush());
+        futures_util::future::join_all(all).await;
     }
 
     /// Ends in order.
     async fn end(self) {
-        self.handle.flush().await;
+        self.flush().await;
         self.writer.close();
-        drop((self.handle, self.door, self.place));
+        drop((self.shards, self.door, self.replay));
         self.keeper.await.unwrap();
     }
 
     async fn replayed(&mut self) -> Vec<TraceId> {
-        let mut found = Vec::new();
-        while let Some(again) = self.replay.next(&self.handle).await {
-            found.extend(again.batch.spans.iter().map(|head| head.trace_id));
+        let mut ids = Vec::new();
+        while let Some(Found { parts, .. }) = self.replay.next().await {
+            let heads = parts.iter().flat_map(|part| &part.batch.spans);
+            ids.extend(heads.map(|head| head.trace_id));
         }
-        found
+        ids
     }
 }
 
@@ -174,22 +219,29 @@ fn id(number: u64) -> TraceId {
 }
 
 fn batch(number: u64) -> Batch {
+    batch_of(number..number + 1)
+}
+
+/// A request with one span of each of these traces.
+fn batch_of(numbers: std::ops::Range<u64>) -> Batch {
     let mut builder = RequestBuilder::new();
-    builder.push(&spanwise_model::SpanRecord {
-        trace_id: id(number),
-        span_id: spanwise_model::SpanId(number.to_be_bytes()),
-        service: "cart".into(),
-        operation: "GetCart".into(),
-        start: Timestamp(1_000),
-        end: Timestamp(2_000),
-        parent_id: spanwise_model::SpanId::default(),
-        instance: "".into(),
-        kind: spanwise_model::SpanKind::Server,
-        status: spanwise_model::StatusCode::Unset,
-        trace_state: "".into(),
-        attributes: Vec::new(),
-        events: Vec::new(),
-    });
+    for number in numbers {
+        builder.push(&spanwise_model::SpanRecord {
+            trace_id: id(number),
+            span_id: spanwise_model::SpanId(number.to_be_bytes()),
+            service: "cart".into(),
+            operation: "GetCart".into(),
+            start: Timestamp(1_000),
+            end: Timestamp(2_000),
+            parent_id: spanwise_model::SpanId::default(),
+            instance: "".into(),
+            kind: spanwise_model::SpanKind::Server,
+            status: spanwise_model::StatusCode::Unset,
+            trace_state: "".into(),
+            attributes: Vec::new(),
+            events: Vec::new(),
+        });
+    }
     decode(builder.finish(), &Limits::default()).unwrap().batch
 }
 
@@ -206,7 +258,7 @@ async fn what_was_not_decided_comes_again() {
     }
     running.decide(true).await;
     running.decide(false).await;
-    running.handle.flush().await;
+    running.flush().await;
     running.keeper.abort();
     let (spans, kept) = (stand.spans.after_power_cut(), stand.kept.after_power_cut());
     let stand = Stand { spans, kept, ..stand };
@@ -310,7 +362,7 @@ async fn a_part_of_the_disk_is_left_to_others() {
     assert!(running.shown.get().problem.is_some_and(|problem| problem.contains("reserve")));
     running.decide(true).await;
     running.decide(true).await;
-    running.handle.flush().await;
+    running.flush().await;
     // What was taken goes on.
     while stand.delivered.lock().len() < 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -6,6 +6,8 @@ use spanwise_otlp::{KeptSpan, Limits, WireAttributes, bench_payload, decode, ref
 
 use super::*;
 
+mod parts;
+
 /// A log in memory: leases are the requests themselves.
 #[derive(Debug)]
 struct Memory {

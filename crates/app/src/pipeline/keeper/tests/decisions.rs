@@ -67,40 +67,65 @@ fn schedule(n_traces: u64) -> Vec<Vec<(u64, u64)>> {
     seconds
 }
 
-/// A process: the stages and the keeper.
+/// A process: the stages of all shards, and the keeper.
 struct Process {
-    core: Core,
+    cores: Vec<Core>,
     running: Running,
     kept: Vec<KeptTrace>,
     verdicts: Vec<Verdicted>,
 }
 
-impl Process {
-    async fn start(stand: &Stand, now: Timestamp) -> Self {
-        let yaml = "sampler: {traces: {budget: 5%}}";
-        let raw = crate::config::yaml::parse(yaml, "test").unwrap();
-        let (config, problems) = crate::config::built::build(&raw);
-        let config = config.unwrap_or_else(|| panic!("{problems:?}"));
-        let stage = traces::Config::alone(config.traces.unwrap(), 4 << 20, true).unwrap();
-        let mut core = Core::new(core::Config {
+/// The stages of `n` shards.
+fn cores(n: u32) -> Vec<Core> {
+    let yaml = "sampler: {traces: {budget: 5%}}";
+    let raw = crate::config::yaml::parse(yaml, "test").unwrap();
+    let (config, problems) = crate::config::built::build(&raw);
+    let config = config.unwrap_or_else(|| panic!("{problems:?}"));
+    let traces = config.traces.unwrap();
+    let accounts = traces::Accounts::new(&traces).unwrap();
+    let core = |_| {
+        let stage = traces::Config {
+            traces: traces.clone(),
+            recent_bytes: (4 << 20) / u64::from(n),
+            is_logged: true,
+            accounts: accounts.clone(),
+            n_shards: n,
+        };
+        // Most of what is open is in the log alone.
+        let full_bytes = (64 << 10) / u64::from(n);
+        Core::new(core::Config {
             sampler: config.sampler,
-            // Most of what is open is in the log alone.
-            assembler: spanwise_assembler::Config { full_bytes: 64 << 10, ..config.assembler },
-            rules: config.rules,
+            assembler: spanwise_assembler::Config { full_bytes, ..config.assembler },
+            rules: Arc::clone(&config.rules),
             traces: Some(stage),
         })
-        .unwrap();
-        let mut running = stand.start_with(core.traces_mut().unwrap().decided_mut());
-        core.read_back_from(Box::new(running.stored.take().unwrap()));
-        let mut process = Self { core, running, kept: Vec::new(), verdicts: Vec::new() };
-        while let Some(Again { batch, seq }) =
-            process.running.replay.next(&process.running.handle).await
-        {
-            process.core.batch(batch, now, &mut Vec::new());
-            process.core.mark(seq);
-            process.hand_on().await;
+        .unwrap()
+    };
+    (0..n).map(core).collect()
+}
+
+impl Process {
+    async fn start(stand: &Stand, n_shards: u32, now: Timestamp) -> Self {
+        let mut cores = cores(n_shards);
+        let decided = cores.iter_mut().map(|core| core.traces_mut().unwrap().decided_mut());
+        let mut running = stand.start_with(&mut decided.collect::<Vec<_>>()).unwrap();
+        for (core, worker) in cores.iter_mut().zip(&mut running.shards) {
+            core.read_back_from(Box::new(worker.stored.take().unwrap()));
+        }
+        let mut process = Self { cores, running, kept: Vec::new(), verdicts: Vec::new() };
+        while let Some(Found { parts, seq }) = process.running.replay.next().await {
+            for part in parts {
+                process.take(part, seq, now).await;
+            }
         }
         process
+    }
+
+    async fn take(&mut self, part: Part, seq: u64, now: Timestamp) {
+        let Part { shard, batch } = part;
+        self.cores[shard].batch(batch, now, &mut Vec::new());
+        self.cores[shard].mark(seq);
+        self.hand_on(shard).await;
     }
 
     /// A virtual second with these spans.
@@ -112,80 +137,99 @@ impl Process {
             }
             let batch = decode(builder.finish(), &Limits::default()).unwrap().batch;
             self.running.submit_batch(batch).await.unwrap();
-            let Work { batch, seq, .. } = self.running.worker.recv().await.unwrap();
-            self.core.batch(batch, now, &mut Vec::new());
-            self.core.mark(seq);
-            self.hand_on().await;
+            for (part, seq) in self.running.taken() {
+                self.take(part, seq, now).await;
+            }
         }
-        self.core.tick(now, &mut Vec::new());
-        self.hand_on().await;
+        let lessons: Vec<Arc<core::Lesson>> =
+            self.cores.iter_mut().map(|core| Arc::new(core.lesson())).collect();
+        for shard in 0..self.cores.len() {
+            self.cores[shard].tick(now, &mut Vec::new());
+            self.hand_on(shard).await;
+            let others = lessons.iter().enumerate().filter(|(other, _)| *other != shard);
+            let others: Vec<_> = others.map(|(_, lesson)| Arc::clone(lesson)).collect();
+            self.cores[shard].hear(&others, now);
+        }
         if now.as_secs().is_multiple_of(60) {
             self.remember().await;
         }
     }
 
     async fn remember(&self) {
-        let mut bytes = Vec::new();
-        self.core.traces().unwrap().decided().snapshot(&mut bytes);
-        self.running.handle.snapshot(bytes).await;
+        for (core, worker) in self.cores.iter().zip(&self.running.shards) {
+            worker.handle.remember(core.traces().unwrap().decided()).await;
+        }
     }
 
-    async fn hand_on(&mut self) {
-        self.core.take_kept(&mut self.kept);
-        self.core.traces_mut().unwrap().take_verdicts(&mut self.verdicts);
-        let sites = self.core.sites();
-        self.running.handle.decided(&self.kept, &mut self.verdicts, sites).await;
-        self.core.recycle_kept(&mut self.kept);
+    async fn hand_on(&mut self, shard: usize) {
+        let core = &mut self.cores[shard];
+        core.take_kept(&mut self.kept);
+        core.traces_mut().unwrap().take_verdicts(&mut self.verdicts);
+        let handle = &self.running.shards[shard].handle;
+        handle.decided(&self.kept, &mut self.verdicts, core.sites()).await;
+        core.recycle_kept(&mut self.kept);
     }
 
-    /// The orderly end.
-    async fn end(mut self, now: Timestamp) -> core::Counters {
-        self.core.drain(now, &mut Vec::new());
-        self.hand_on().await;
-        self.hand_on().await;
+    /// The orderly end; how many spans were read back from the log.
+    async fn end(mut self, now: Timestamp) -> u64 {
+        for shard in 0..self.cores.len() {
+            self.cores[shard].drain(now, &mut Vec::new());
+            self.hand_on(shard).await;
+            self.hand_on(shard).await;
+        }
         self.remember().await;
         self.running.end().await;
-        self.core.counters()
+        n_read_back(&self.cores)
     }
 
     /// kill -9: what the process has written stays, the process does not.
-    async fn kill(self, stand: Stand) -> (Stand, core::Counters) {
-        let counters = self.core.counters();
+    async fn kill(self, stand: Stand) -> (Stand, u64) {
         self.running.keeper.abort();
         drop(self.running.keeper.await);
         let again = |disk: &SimDisk| SimDisk::with_files(&disk.files());
         let (spans, kept) = (again(&stand.spans), again(&stand.kept));
-        (Stand { spans, kept, ..stand }, counters)
+        (Stand { spans, kept, ..stand }, n_read_back(&self.cores))
     }
 }
 
+fn n_read_back(cores: &[Core]) -> u64 {
+    cores.iter().map(|core| core.counters().n_read_back).sum()
+}
+
 /// Scenario: traces of which a span in twenty comes up to five minutes late, roots included; three
-/// restarts, one of them by kill -9; most open spans are in the log alone.
+/// restarts, one of them by kill -9; most open spans are in the log alone. With one shard, with four,
+/// and with another number after each restart.
 /// Guarantees: what leaves of a trace is all of it or nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trace_is_decided_once_over_late_spans_and_restarts() {
     let n_traces =
         std::env::var(N_TRACES_KEY).map_or(N_TRACES, |text| text.parse().expect("a number"));
+    for n_shards in [[1; 4], [4; 4], [1, 4, 3, 1]] {
+        check_decisions(n_traces, n_shards).await;
+    }
+}
+
+/// `n_shards` of the first process, and after each restart.
+async fn check_decisions(n_traces: u64, n_shards: [u32; 4]) {
     let mut stand = Stand::new(6);
     let seconds = schedule(n_traces);
     let restarts = [seconds.len() / 8, seconds.len() / 4, seconds.len() / 2];
     let at = |second: usize| Timestamp((START_S + second as u64) * SECOND_NS);
-    let mut process = Process::start(&stand, at(0)).await;
+    let mut process = Process::start(&stand, n_shards[0], at(0)).await;
     let mut n_read_back = 0;
     for (second, spans) in seconds.iter().enumerate() {
         process.second(spans, at(second)).await;
         let Some(which) = restarts.iter().position(|at| *at == second) else { continue };
-        let counters = if which == 1 {
-            let (again, counters) = process.kill(stand).await;
+        n_read_back += if which == 1 {
+            let (again, n_read_back) = process.kill(stand).await;
             stand = again;
-            counters
+            n_read_back
         } else {
             process.end(at(second)).await
         };
-        n_read_back += counters.n_read_back;
-        process = Process::start(&stand, at(second)).await;
+        process = Process::start(&stand, n_shards[which + 1], at(second)).await;
     }
-    n_read_back += process.end(at(seconds.len() + 60)).await.n_read_back;
+    n_read_back += process.end(at(seconds.len() + 60)).await;
 
     let mut delivered: BTreeMap<TraceId, std::collections::BTreeSet<SpanId>> = BTreeMap::new();
     for request in stand.delivered.lock().iter() {
@@ -196,7 +240,7 @@ async fn a_trace_is_decided_once_over_late_spans_and_restarts() {
     }
     let n_partly = delivered.values().filter(|spans| spans.len() as u64 != N_SPANS).count();
     println!(
-        "one decision: traces={n_traces} kept={} contradictions={n_partly} read_back_spans={n_read_back}",
+        "one decision: shards={n_shards:?} traces={n_traces} kept={} contradictions={n_partly} read_back_spans={n_read_back}",
         delivered.len()
     );
     assert!(delivered.len() as u64 > n_traces / 100, "hardly anything was kept");
