@@ -14,6 +14,11 @@ const LEVELS: [f64; 12] =
     [0.0, 0.002, 0.01, 0.025, 0.05, 0.95, 0.975, 0.99, 0.995, 0.998, 0.9995, 1.0];
 /// Values below which edges are levels of equal distance.
 const N_MANY: usize = 200;
+/// A time that one in this many has is a bin of its own: clocks that tick in milliseconds have few
+/// times, and between them none.
+const ATOM_SHARE: usize = 16;
+/// As many must have it.
+const ATOM_MIN: usize = 8;
 
 /// Ascending edges and the values between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +56,25 @@ impl Bins {
         Self::of_grid(grid)
     }
 
+    /// Bins for `sorted` times, about `n_bins` and one for each that many have.
+    pub(crate) fn fit_times(sorted: &[i64], n_bins: usize) -> Self {
+        Self::with_atoms(Self::fit(sorted, n_bins).grid, sorted)
+    }
+
+    /// Bins of a grid, and one for each time that many of `sorted` have.
+    fn with_atoms(mut grid: Vec<i32>, sorted: &[i64]) -> Self {
+        let n_min = (sorted.len() / ATOM_SHARE).max(ATOM_MIN);
+        for same in sorted.chunk_by(|a, b| a == b).filter(|same| same.len() >= n_min) {
+            let z = floor_z(same[0]);
+            // Close to 0 several points of the grid are one number.
+            let above = (z + 1..=Z_MAX + 1).find(|&above| value_of(above) > same[0]);
+            grid.extend([z, above.unwrap_or(z + 1)]);
+        }
+        grid.sort_unstable();
+        grid.dedup();
+        Self::of_grid(grid)
+    }
+
     /// Bins for `sorted` durations of traces: 64 levels, and none wider than needed at the far end.
     pub(crate) fn fit_fine(sorted: &[i64]) -> Self {
         if sorted.is_empty() {
@@ -67,7 +91,7 @@ impl Bins {
         if let [only] = grid[..] {
             grid.push(only + 1);
         }
-        Self::of_grid(grid)
+        Self::with_atoms(grid, sorted)
     }
 
     /// Bins from edges on the grid.
@@ -118,6 +142,12 @@ pub(crate) fn z_of(value: f64) -> i32 {
     if value < 0.0 { -magnitude } else { magnitude }
 }
 
+/// The last point of the grid that is not above a number.
+fn floor_z(value: i64) -> i32 {
+    let z = z_of(value as f64);
+    if value_of(z) > value { z - 1 } else { z }
+}
+
 pub(crate) fn value_of(z: i32) -> i64 {
     let magnitude = libm::round(libm::expm1(f64::from(z.abs()) / GRID)) as i64;
     if z < 0 { -magnitude } else { magnitude }
@@ -159,6 +189,19 @@ mod tests {
                 let (low, high) = bins.bounds(bin);
                 assert!(value >= low && value <= high);
                 assert!(value == high || bins.bin_of(value) == bin, "{bin} {u}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_many_have_are_bins_of_their_own() {
+        let times: Vec<i64> = [0, 1_000_000, 3_000_000, 250_000_000].repeat(50);
+        let mut times = [times, (0..40).map(|i| 5_000_000 + i * 1_000_000).collect()].concat();
+        times.sort_unstable();
+        for bins in [Bins::fit_times(&times, 28), Bins::fit_fine(&times)] {
+            for time in [0_i64, 1_000_000, 3_000_000, 250_000_000] {
+                let value = bins.value(bins.bin_of(time), u32::MAX);
+                assert!((value - time).abs() <= time / 200, "{time} {value}");
             }
         }
     }

@@ -50,7 +50,12 @@ impl Quantiles {
             let at = (drawn.len() - 1) as u64 * u64::from(level) / 10_000;
             (drawn[at as usize], value_of(z))
         };
-        Map { knots: LEVELS.iter().zip(&self.grid).map(knot).collect() }
+        let knots: Vec<(i64, i64)> = LEVELS.iter().zip(&self.grid).map(knot).collect();
+        // What many have stays, if it may: it cannot be told apart.
+        let ties = knots.chunk_by(|a, b| a.0 == b.0);
+        let joined =
+            ties.map(|same| (same[0].0, same[0].0.clamp(same[0].1, same[same.len() - 1].1)));
+        Map { knots: joined.collect() }
     }
 }
 

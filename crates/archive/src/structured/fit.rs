@@ -410,7 +410,7 @@ fn fill_times(traces: &Traces, model: &mut Model, codes: &mut Codes) -> Coordina
         all.iter_mut()
             .map(|values| {
                 values.sort_unstable();
-                Bins::fit(values, BINS)
+                Bins::fit_times(values, BINS)
             })
             .collect()
     };
