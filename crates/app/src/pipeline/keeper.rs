@@ -35,7 +35,7 @@ use super::outlets::Outlet;
 use crate::clock::Clock;
 
 use delivery::Delivery;
-use message::{Message, Submitted, Verdicts};
+use message::{KeptPack, Message, Submitted, Verdicts};
 use remembered::Remembered;
 
 pub use door::{Door, KeeperHandle};
@@ -63,6 +63,8 @@ const LOG_BYTES_MAX: u64 = 1 << 30;
 /// more than both logs may take: on a large disk five percent would be room nobody misses.
 const RESERVE_PERCENT: u64 = 5;
 const RESERVE_BYTES_MAX: u64 = 2 * LOG_BYTES_MAX;
+/// Verdicts of one record, without the traces.
+const VERDICTS_MAX: usize = 65_536;
 /// Bytes of one commit.
 const COMMIT_BYTES_MAX: u64 = 128 << 20;
 /// The consumer of the kept log that is the snapshot of decided traces.
@@ -121,6 +123,8 @@ pub struct Keeper<D: Disk> {
     decided: mpsc::Receiver<Message>,
     /// Requests whose verdicts are appended and not yet on disk.
     to_release: Vec<u32>,
+    /// What was decided and could not be appended: nothing else is taken before it.
+    unlogged: Option<Verdicts>,
     is_kept_dirty: bool,
     /// When cursors are brought to disk next.
     settle_next: Option<std::time::Instant>,
@@ -235,6 +239,7 @@ fn assemble<D: Disk>(
         submitted,
         decided: verdicts,
         to_release: Vec::new(),
+        unlogged: None,
         is_kept_dirty: false,
         settle_next: None,
         durability: logs.durability,
@@ -275,7 +280,8 @@ impl<D: Disk> Keeper<D> {
         pump.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let (mut is_open, mut is_deciding) = (true, true);
         while is_open || is_deciding {
-            let may_decide = is_deciding && !self.shown.is_refusing(self.clock);
+            let may_decide =
+                is_deciding && self.unlogged.is_none() && !self.shown.is_refusing(self.clock);
             tokio::select! {
                 n = self.submitted.recv_many(&mut submitted, SUBMITTED_MAX), if is_open => {
                     is_open = n > 0;
@@ -362,48 +368,72 @@ impl<D: Disk> Keeper<D> {
     }
 
     /// Appends kept traces and verdicts, which the next commit brings to disk, and offers the traces
-    /// to destinations that wait for nothing else.
+    /// to destinations that wait for nothing else. What finds no room waits, and so does everybody else:
+    /// the requests it came from may be given free next.
     fn append(&mut self, decided: Verdicts) {
-        let mut is_whole = true;
-        for pack in &decided.packs {
-            let payload = record::kept(pack);
-            let appended = self.kept.append(Kind::KEPT, Codec::NONE, &payload);
-            let Some(seq) = self.appended(appended) else {
-                is_whole = false;
-                continue;
-            };
-            self.is_kept_dirty = true;
-            for delivery in &mut self.deliveries {
-                delivery.add(seq, pack);
-            }
-            if !pack.is_whole {
-                // The record that ends this trace must not be on disk without this one.
-                self.commit_kept();
+        let Verdicts { packs, mut entries, freed } = decided;
+        let mut packs = packs.into_iter();
+        while let Some(pack) = packs.next() {
+            if !self.append_pack(&pack) {
+                let packs = std::iter::once(pack).chain(packs).collect();
+                self.unlogged = Some(Verdicts { packs, entries, freed });
+                return;
             }
         }
-        if !decided.entries.is_empty() {
-            let payload = record::verdicts(&decided.entries);
-            let appended = self.kept.append(Kind::VERDICT, Codec::NONE, &payload);
-            is_whole &= self.appended(appended).is_some();
-            self.is_kept_dirty = true;
+        while !entries.is_empty() {
+            let n_entries = entries.len().min(VERDICTS_MAX);
+            let payload = record::verdicts(&entries[..n_entries]);
+            if self.append_kept(Kind::VERDICT, &payload).is_none() {
+                self.unlogged = Some(Verdicts { packs: Vec::new(), entries, freed });
+                return;
+            }
+            entries.drain(..n_entries);
         }
-        if is_whole {
-            self.to_release.extend(decided.freed);
+        self.to_release.extend(freed);
+        self.make_room();
+    }
+
+    /// Whether it was appended.
+    fn append_pack(&mut self, pack: &KeptPack) -> bool {
+        self.make_room();
+        let Some(seq) = self.append_kept(Kind::KEPT, &record::kept(pack)) else { return false };
+        for delivery in &mut self.deliveries {
+            delivery.add(seq, pack);
         }
-        // Else the requests stay in the log, and are judged again after the next start.
+        if !pack.is_whole {
+            // The record that ends this trace must not be on disk without this one.
+            self.commit_kept();
+        }
+        true
+    }
+
+    /// Commits before more waits to be written than may.
+    fn make_room(&mut self) {
         if self.kept.stats().n_unsynced_bytes > COMMIT_BYTES_MAX / 4 {
             self.commit_kept();
         }
     }
 
-    fn appended(&mut self, appended: Result<u64, spanwise_wal::Error>) -> Option<u64> {
-        match appended {
-            Ok(seq) => Some(seq),
+    fn append_kept(&mut self, kind: Kind, payload: &[u8]) -> Option<u64> {
+        match self.kept.append(kind, Codec::NONE, payload) {
+            Ok(seq) => {
+                self.is_kept_dirty = true;
+                Some(seq)
+            }
             Err(problem) => {
-                error!(error = %problem, "a verdict could not be logged; it may be taken again");
+                error!(error = %problem, "a verdict cannot be logged yet");
                 self.refuse(&problem);
                 None
             }
+        }
+    }
+
+    /// Tries again what found no room.
+    fn append_unlogged(&mut self) {
+        if !self.shown.is_refusing(self.clock)
+            && let Some(rest) = self.unlogged.take()
+        {
+            self.append(rest);
         }
     }
 
@@ -438,6 +468,7 @@ impl<D: Disk> Keeper<D> {
     /// all that.
     fn look_after(&mut self) {
         self.commit_kept();
+        self.append_unlogged();
         let n_given_up = self.pump();
         self.set_cursors();
         let now = self.clock.instant();

@@ -20,8 +20,6 @@ use crate::pipeline::traces::{KeptTrace, Verdicted, pack};
 
 /// Compressors that are kept for the next requests.
 const COMPRESSORS_MAX: usize = 16;
-/// Verdicts of one record.
-const VERDICTS_MAX: usize = 65_536;
 
 /// Segments of requests that a shard does not hold any more.
 ///
@@ -205,7 +203,6 @@ impl KeeperHandle {
         if decided.packs.is_empty() && decided.entries.is_empty() && decided.freed.is_empty() {
             return;
         }
-        debug_assert!(decided.entries.len() < 64 * VERDICTS_MAX, "verdicts fit a record");
         self.say(Message::Verdicts(decided)).await;
     }
 

@@ -99,3 +99,63 @@ async fn whoever_does_not_hear_the_end_of_a_replay_must_not_decide() {
     assert!(!is_whole);
     replay.await.unwrap();
 }
+
+/// Scenario: a shard decides at once on more than may wait to be written, as at an end with much open;
+/// then the same while the disk is full.
+/// Guarantees: all of it is written before the request is given free.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_verdicts_than_fit_a_commit_are_all_written() {
+    for is_full in [false, true] {
+        check_large(is_full).await;
+    }
+}
+
+async fn check_large(is_full: bool) {
+    const N_TRACES: u64 = COMMIT_BYTES_MAX / (1 << 20) + 12;
+    let stand = Stand::new(14);
+    let mut running = stand.start();
+    assert!(running.replayed().await.is_empty());
+    running.submit_batch(batch_of(1..1 + N_TRACES)).await.unwrap();
+    let (Part { batch, .. }, seq) = running.taken().remove(0);
+    // What is kept is as large as a request each.
+    let heavy = |(batch, idx): (Arc<Batch>, u32)| {
+        let mut heavy = Batch { spans: vec![batch.spans[idx as usize]], ..Batch::clone(&batch) };
+        let raw = heavy.spans[0].raw;
+        let filler = [&[0x7a, 0x80, 0x80, 0x40][..], &vec![b'.'; 1 << 20]].concat();
+        let bytes = [raw.of(&heavy.bytes), &filler].concat();
+        heavy.spans[0].raw = spanwise_model::ByteRange { start: 0, len: bytes.len() as u32 };
+        heavy.spans[0].name = spanwise_model::ByteRange::default();
+        heavy.bytes = bytes.into();
+        KeptTrace {
+            through: seq,
+            ..KeptTrace::new(
+                heavy.spans[0].trace_id,
+                vec![(Arc::new(heavy), 0)],
+                Why::EVERYTHING,
+                Timestamp(1),
+            )
+        }
+    };
+    let kept: Vec<KeptTrace> = KeptTrace::all_of(&Arc::new(batch)).into_iter().map(heavy).collect();
+    let sites = spanwise_model::CallSites::new(10, 10);
+    if is_full {
+        stand.kept.set_capacity(Some(0));
+    }
+    let handle = &running.shards[0].handle;
+    handle.decided(&kept, &mut Vec::new(), &sites).await;
+    drop(kept);
+    handle.decided(&[], &mut Vec::new(), &sites).await;
+    if is_full {
+        let is_told = || running.shown.get().problem.is_some();
+        while !is_told() {
+            tokio::time::sleep(PUMP).await;
+        }
+        is_shown(&running, 1).await;
+        stand.kept.set_capacity(None);
+    }
+    is_shown(&running, 0).await;
+    let log = open_log(SimDisk::with_files(&stand.kept.files()), Durability::Fsync).unwrap();
+    let kept = log.records(0).filter(|record| record.as_ref().unwrap().kind == Kind::KEPT);
+    assert_eq!(kept.count() as u64, N_TRACES, "the request is free, so all of it must be here");
+    running.keeper.abort();
+}
