@@ -9,7 +9,7 @@ use spanwise_otlp::exporter::{ExportError, Protocol};
 use spanwise_otlp::transport::Compression;
 
 use crate::support::disk::FaultyDisk;
-use crate::support::http::{get_json, metric};
+use crate::support::http::{get, get_json, metric};
 use crate::support::process::Serving;
 use crate::support::requests::{Purchase, recent, request};
 use crate::support::server::export;
@@ -68,6 +68,8 @@ forward: [{{file: {}}}]
     fn check_nothing_is_lost(&self) {
         self.disk.heal();
         let mut last = self.serve();
+        // An end before that leaves the rest of the log to the next start.
+        until_true("readiness", || get(last.api, "/readyz").status == 200);
         assert_eq!(last.terminate().code(), Some(0), "{}", last.stderr());
         check_stored(&self.kept(), &self.acknowledged);
     }
