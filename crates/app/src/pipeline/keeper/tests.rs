@@ -267,7 +267,7 @@ async fn what_was_not_decided_comes_again() {
     assert_eq!(again.replayed().await, [id(3), id(4), id(5)]);
     let delivered = async {
         while stand.delivered.lock().is_empty() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), delivered).await.unwrap();
@@ -291,7 +291,7 @@ async fn what_a_destination_took_before_a_kill_is_not_sent_again() {
     }
     let noted = async {
         while stand.delivered.lock().len() < 5 || !stand.is_noted() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), noted).await.unwrap();
