@@ -122,7 +122,12 @@ impl Stand {
     /// Whether the last note says that the destination has the last kept trace.
     fn is_noted(&self) -> bool {
         let files = self.kept.files();
-        let note = files.get("cursors").and_then(|notes| notes.last_chunk());
+        // The name, then the number. A file that was just begun has one of each consumer.
+        let name = b"0 test";
+        let note = files.get("cursors").and_then(|notes| {
+            let at = notes.windows(name.len()).rposition(|bytes| bytes == name)?;
+            notes[at + name.len()..].first_chunk()
+        });
         let Some(noted) = note.map(|seq| u64::from_le_bytes(*seq)) else { return false };
         let log = open_log(SimDisk::with_files(&files), Durability::Fsync).unwrap();
         let kept = log.records(0).map(Result::unwrap).filter(|record| record.kind == Kind::KEPT);
