@@ -26,9 +26,9 @@ use keeps::Keeps;
 pub use share::Share;
 pub use snapshot::{Snapshot, SnapshotError};
 
-/// Filters taken over from others, at most: those of as many shards as there may be. Beyond it the
-/// oldest go.
-const N_INHERITED_MAX: usize = 128;
+/// Filters taken over from others, at most: two of each of sixteen shards, 64 MiB of the default size.
+/// Beyond it the oldest go.
+const N_INHERITED_MAX: usize = 32;
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

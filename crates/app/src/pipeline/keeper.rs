@@ -25,7 +25,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use parking_lot::Mutex;
 use spanwise_otlp::receiver::Overloaded;
-use spanwise_wal::{Codec, Disk, Durability, Kind, Log, Retention, StdDisk};
+use spanwise_wal::{Codec, Disk, Durability, Kind, Log, RECORD_BYTES_MAX, Retention, StdDisk};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -125,6 +125,10 @@ pub struct Keeper<D: Disk> {
     to_release: Vec<u32>,
     /// What was decided and could not be appended: nothing else is taken before it.
     unlogged: Option<Verdicts>,
+    /// Verdicts are not taken before: the kept log could not be written.
+    rest_until: Option<std::time::Instant>,
+    /// Spans given up since this was shown, because no record is large enough for them.
+    n_unfit_spans: u64,
     is_kept_dirty: bool,
     /// When cursors are brought to disk next.
     settle_next: Option<std::time::Instant>,
@@ -140,6 +144,15 @@ pub struct Keeper<D: Disk> {
     shown: Shown,
     /// Ends the marker when dropped.
     _marking: oneshot::Sender<()>,
+}
+
+/// Whether something stands in a log.
+enum Appended {
+    Yes,
+    /// There is no room for it now.
+    NotYet,
+    /// No record is large enough.
+    Never,
 }
 
 /// What [`open`] makes.
@@ -240,6 +253,8 @@ fn assemble<D: Disk>(
         decided: verdicts,
         to_release: Vec::new(),
         unlogged: None,
+        rest_until: None,
+        n_unfit_spans: 0,
         is_kept_dirty: false,
         settle_next: None,
         durability: logs.durability,
@@ -280,8 +295,8 @@ impl<D: Disk> Keeper<D> {
         pump.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let (mut is_open, mut is_deciding) = (true, true);
         while is_open || is_deciding {
-            let may_decide =
-                is_deciding && self.unlogged.is_none() && !self.shown.is_refusing(self.clock);
+            // A full span log does not stop what empties it.
+            let may_decide = is_deciding && self.unlogged.is_none() && !self.is_resting();
             tokio::select! {
                 n = self.submitted.recv_many(&mut submitted, SUBMITTED_MAX), if is_open => {
                     is_open = n > 0;
@@ -373,11 +388,16 @@ impl<D: Disk> Keeper<D> {
     fn append(&mut self, decided: Verdicts) {
         let Verdicts { packs, mut entries, freed } = decided;
         let mut packs = packs.into_iter();
-        while let Some(pack) = packs.next() {
-            if !self.append_pack(&pack) {
-                let packs = std::iter::once(pack).chain(packs).collect();
-                self.unlogged = Some(Verdicts { packs, entries, freed });
-                return;
+        while let Some(mut pack) = packs.next() {
+            match self.append_pack(&pack) {
+                Appended::Yes => {}
+                Appended::NotYet => {
+                    let packs = std::iter::once(pack).chain(packs).collect();
+                    self.unlogged = Some(Verdicts { packs, entries, freed });
+                    return;
+                }
+                // Were it tried again, nothing else would ever be written.
+                Appended::Never => entries.append(&mut pack.entries),
             }
         }
         while !entries.is_empty() {
@@ -393,10 +413,16 @@ impl<D: Disk> Keeper<D> {
         self.make_room();
     }
 
-    /// Whether it was appended.
-    fn append_pack(&mut self, pack: &KeptPack) -> bool {
+    fn append_pack(&mut self, pack: &KeptPack) -> Appended {
         self.make_room();
-        let Some(seq) = self.append_kept(Kind::KEPT, &record::kept(pack)) else { return false };
+        let payload = record::kept(pack);
+        if payload.len() > RECORD_BYTES_MAX as usize {
+            let (n_bytes, n_spans) = (payload.len(), pack.n_spans);
+            error!(n_bytes, n_spans, "kept spans are larger than a record may be: given up");
+            self.n_unfit_spans += n_spans;
+            return Appended::Never;
+        }
+        let Some(seq) = self.append_kept(Kind::KEPT, &payload) else { return Appended::NotYet };
         for delivery in &mut self.deliveries {
             delivery.add(seq, pack);
         }
@@ -404,7 +430,7 @@ impl<D: Disk> Keeper<D> {
             // The record that ends this trace must not be on disk without this one.
             self.commit_kept();
         }
-        true
+        Appended::Yes
     }
 
     /// Commits before more waits to be written than may.
@@ -422,7 +448,7 @@ impl<D: Disk> Keeper<D> {
             }
             Err(problem) => {
                 error!(error = %problem, "a verdict cannot be logged yet");
-                self.refuse(&problem);
+                self.rest(&problem);
                 None
             }
         }
@@ -430,7 +456,7 @@ impl<D: Disk> Keeper<D> {
 
     /// Tries again what found no room.
     fn append_unlogged(&mut self) {
-        if !self.shown.is_refusing(self.clock)
+        if !self.is_resting()
             && let Some(rest) = self.unlogged.take()
         {
             self.append(rest);
@@ -448,7 +474,7 @@ impl<D: Disk> Keeper<D> {
                     }
                 }
                 Err(error) => {
-                    self.refuse(&error);
+                    self.rest(&error);
                     return;
                 }
             }
@@ -469,7 +495,7 @@ impl<D: Disk> Keeper<D> {
     fn look_after(&mut self) {
         self.commit_kept();
         self.append_unlogged();
-        let n_given_up = self.pump();
+        let n_given_up = self.pump() + std::mem::take(&mut self.n_unfit_spans);
         self.set_cursors();
         let now = self.clock.instant();
         if self.settle_next.is_none_or(|next| now >= next) {
@@ -500,7 +526,7 @@ impl<D: Disk> Keeper<D> {
         self.commit_kept();
         for synced in [self.spans.sync(), self.kept.sync()] {
             if let Err(error) = synced {
-                self.refuse(&error);
+                self.rest(&error);
                 return;
             }
         }
@@ -554,6 +580,8 @@ impl<D: Disk> Keeper<D> {
     /// Writes what a shard remembers of decided traces; verdicts before what all have written need not
     /// be read again.
     fn save(&mut self, share: Share, bytes: &[u8]) {
+        // What the file tells of must not outlive the verdicts themselves.
+        self.commit_kept();
         let last_seq = self.kept.next_seq() - 1;
         match self.remembered.save(share, bytes, last_seq) {
             Ok(None) => {}
@@ -590,7 +618,18 @@ impl<D: Disk> Keeper<D> {
         self.settle();
     }
 
-    /// Nothing is taken for a while.
+    /// Whether verdicts are not taken now.
+    fn is_resting(&self) -> bool {
+        self.rest_until.is_some_and(|until| self.clock.instant() < until)
+    }
+
+    /// Nothing is taken for a while, verdicts neither.
+    fn rest(&mut self, problem: &spanwise_wal::Error) {
+        self.rest_until = Some(self.clock.instant() + REST);
+        self.refuse(problem);
+    }
+
+    /// No request is taken for a while.
     fn refuse(&mut self, problem: &spanwise_wal::Error) {
         let mut shown = self.shown.showing.lock();
         let text = problem.to_string();

@@ -179,7 +179,7 @@ impl Stage {
             sampler: TraceSampler::new(sampler_config, ledger.clone())?,
             shadows: shadows.map(shadow).collect::<Result<_>>()?,
             ledger,
-            decided: Decided::new(LateConfig { seed: sampler.seed, ..LateConfig::default() }),
+            decided: Decided::new(late_config(sampler.seed, n_shards)),
             parked: FxHashMap::default(),
             parked_ids: FxHashMap::default(),
             parked_bytes: 0,
@@ -522,6 +522,14 @@ impl Stage {
         let is_named = value.is_some_and(|value| kept::tenant_name(value, &mut name));
         if is_named { self.ledger.tenant(&name, now) } else { 0 }
     }
+}
+
+/// What a shard remembers of decided traces: of those with ids its part, and as many in filters as one
+/// alone, which a start with another number of shards reads.
+fn late_config(seed: u64, n_shards: u32) -> LateConfig {
+    let all = LateConfig::default();
+    let part = |n: u32| n.div_ceil(n_shards);
+    LateConfig { seed, n_keeps: part(all.n_keeps), n_exact: part(all.n_exact), ..all }
 }
 
 /// Whether a bound allows to keep whatever is seen.

@@ -42,6 +42,8 @@ const TAKE_MAX: usize = 64;
 const TICK: Duration = Duration::from_millis(250);
 /// What is remembered of decided traces is saved this often: the log keeps the verdicts since.
 const REMEMBER_EVERY_NS: u64 = 60 * 1_000_000_000;
+/// Shards do so that long after one another.
+const REMEMBER_APART_NS: u64 = 900_000_000;
 /// State is shown this often.
 const SHOW_EVERY_NS: u64 = 1_000_000_000;
 
@@ -343,7 +345,9 @@ impl Worker {
     async fn remember(&mut self, now: Timestamp, is_last: bool) {
         let (Some((keeper, _)), Some(traces)) = (&self.keeper, self.core.traces()) else { return };
         if self.remember_next == Timestamp::default() {
-            self.remember_next = now.plus_ns(REMEMBER_EVERY_NS);
+            // Not all shards in one moment: each has megabytes to write.
+            let nth = 1 + self.governor.1 as u64;
+            self.remember_next = now.plus_ns(REMEMBER_EVERY_NS + nth * REMEMBER_APART_NS);
         }
         if !is_last && now < self.remember_next {
             return;

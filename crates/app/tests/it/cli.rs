@@ -388,6 +388,7 @@ fn a_collectors_wait_is_carried_over() {
     };
     assert_eq!(wait(""), "30s", "its default");
     assert_eq!(wait("    decision_wait: 2m\n"), "1m");
+    assert_eq!(wait("    decision_wait: 0m45s\n"), "45s");
     let both = "    decision_wait: 20s\n    decision_wait_after_root_received: 2s\n";
     assert_eq!(wait(both), "2s");
     let wrong = COLLECTOR.replace("10s", "soon");

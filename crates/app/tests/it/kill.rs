@@ -123,8 +123,17 @@ fn check_kills(n_kills: u64, shards: &[u32]) {
         let received = counts(&sink.batches(By::Grpc));
         account.acknowledged.lock().iter().all(|id| received.contains_key(id))
     });
+    // Files may lag by what an end would leave to the next start. A picture is made every second.
+    let backlog =
+        format!("spanwise_forward_backlog_spans{{destination=\"file:{}\"}}", kept.display());
+    let mut n_zeros = 0;
+    until_true("the files", || {
+        n_zeros = if metric(last.api, &backlog) == 0 { n_zeros + 1 } else { 0 };
+        n_zeros > 100
+    });
     let status = last.terminate();
     assert_eq!(status.code(), Some(0), "{}", last.stderr());
+    assert!(!last.stderr().contains("sent after the next start"), "{}", last.stderr());
 
     let stored = counts(&files(&kept));
     let received = counts(&sink.batches(By::Grpc));

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use spanwise_assembler::Note;
-use spanwise_model::{Batch, CallSites, ClosedTrace, SpanRef, Timestamp, TraceId, ValueRef};
+use spanwise_model::{
+    Batch, CallSites, ClosedTrace, SpanHead, SpanRef, Timestamp, TraceId, ValueRef,
+};
 use spanwise_otlp::{KeptSpan, reframe};
 use spanwise_sampler::trace::{Claim, Keep, Reason};
 
@@ -185,12 +187,17 @@ pub fn pack(kept: &[KeptTrace], sites: &CallSites, is_stamped: bool) -> Vec<Pack
     let mut spans: Vec<KeptSpan<'_>> = Vec::new();
     let mut n_bytes = 0;
     let mut from = 0;
+    // What surrounds a span is counted once where spans follow each other.
+    let mut around = None;
     for (number, (trace, stamps)) in kept.iter().zip(&all_stamps).enumerate() {
         let mut stamps = stamps.iter().peekable();
         for (idx, (batch, span_idx)) in trace.spans.iter().enumerate() {
             let stamp = stamps.next_if(|(at, _)| *at == idx).map_or(&[][..], |(_, bytes)| bytes);
             let head = &batch.spans[*span_idx as usize];
-            let n_span_bytes = head.raw.len as usize + stamp.len();
+            let place = Some((Arc::as_ptr(batch), head.resource_idx, head.scope_idx));
+            let is_around = std::mem::replace(&mut around, place) == place;
+            let n_around = if is_around { 0 } else { context_bytes(batch, head) };
+            let n_span_bytes = head.raw.len as usize + stamp.len() + n_around;
             if n_bytes > 0 && n_bytes + n_span_bytes > PACK_BYTES {
                 let is_whole = idx == 0;
                 let end = if is_whole { number } else { number + 1 };
@@ -206,6 +213,14 @@ pub fn pack(kept: &[KeptTrace], sites: &CallSites, is_stamped: bool) -> Vec<Pack
         packs.push(framed(&spans, from..kept.len(), true));
     }
     packs
+}
+
+/// Bytes of a span's resource and scope.
+fn context_bytes(batch: &Batch, head: &SpanHead) -> usize {
+    let resource = batch.resources.get(head.resource_idx as usize);
+    let scope = batch.scopes.get(head.scope_idx as usize);
+    let n_bytes = resource.map_or(0, |one| one.raw.len) + scope.map_or(0, |one| one.raw.len);
+    n_bytes as usize
 }
 
 fn framed(spans: &[KeptSpan<'_>], traces: std::ops::Range<usize>, is_whole: bool) -> Pack {

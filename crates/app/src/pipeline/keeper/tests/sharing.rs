@@ -110,6 +110,62 @@ async fn more_verdicts_than_fit_a_commit_are_all_written() {
     }
 }
 
+/// A trace of one span of a request, with so many bytes more.
+fn heavy((batch, idx): (Arc<Batch>, u32), seq: u64, n_bytes: u32) -> KeptTrace {
+    let mut heavy = Batch { spans: vec![batch.spans[idx as usize]], ..Batch::clone(&batch) };
+    let raw = heavy.spans[0].raw;
+    let mut bytes = [raw.of(&heavy.bytes), &[0x7a]].concat();
+    let mut rest = n_bytes;
+    while rest >= 0x80 {
+        bytes.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(rest as u8);
+    bytes.resize(bytes.len() + n_bytes as usize, b'.');
+    heavy.spans[0].raw = spanwise_model::ByteRange { start: 0, len: bytes.len() as u32 };
+    heavy.spans[0].name = spanwise_model::ByteRange::default();
+    heavy.bytes = bytes.into();
+    let (id, spans) = (heavy.spans[0].trace_id, vec![(Arc::new(heavy), 0)]);
+    KeptTrace { through: seq, ..KeptTrace::new(id, spans, Why::EVERYTHING, Timestamp(1)) }
+}
+
+/// Scenario: a trace is kept that no record is large enough for, and after it one that is not.
+/// Guarantees: the first is given up, counted, and its verdict written, so that it does not come again;
+/// the second is written, and requests are taken as before.
+#[tokio::test]
+async fn what_no_record_is_large_enough_for_is_given_up_and_blocks_nothing() {
+    let stand = Stand::new(15);
+    let mut running = stand.start();
+    assert!(running.replayed().await.is_empty());
+    running.submit_batch(batch_of(1..3)).await.unwrap();
+    let (Part { batch, .. }, seq) = running.taken().remove(0);
+    let sizes = [RECORD_BYTES_MAX, 1];
+    let spans = KeptTrace::all_of(&Arc::new(batch)).into_iter().zip(sizes);
+    let kept: Vec<KeptTrace> = spans.map(|(span, n_bytes)| heavy(span, seq, n_bytes)).collect();
+    let sites = spanwise_model::CallSites::new(10, 10);
+    let handle = &running.shards[0].handle;
+    handle.decided(&kept, &mut Vec::new(), &sites).await;
+    drop(kept);
+    handle.decided(&[], &mut Vec::new(), &sites).await;
+    let given_up = async {
+        while running.shown.get().n_given_up_spans != 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), given_up).await.unwrap();
+    is_shown(&running, 0).await;
+    assert!(running.submit(9).await.is_ok());
+    running.keeper.abort();
+    let log = open_log(SimDisk::with_files(&stand.kept.files()), Durability::Fsync).unwrap();
+    let kept = log.records(0).filter(|record| record.as_ref().unwrap().kind == Kind::KEPT);
+    assert_eq!(kept.count(), 1);
+    let (spans, kept) = (stand.spans.files(), stand.kept.files());
+    let (spans, kept) = (SimDisk::with_files(&spans), SimDisk::with_files(&kept));
+    let stand = Stand { spans, kept, ..stand };
+    let mut again = stand.start();
+    assert_eq!(again.replayed().await, [id(9)]);
+}
+
 async fn check_large(is_full: bool) {
     const N_TRACES: u64 = COMMIT_BYTES_MAX / (1 << 20) + 12;
     let stand = Stand::new(14);
@@ -117,25 +173,7 @@ async fn check_large(is_full: bool) {
     assert!(running.replayed().await.is_empty());
     running.submit_batch(batch_of(1..1 + N_TRACES)).await.unwrap();
     let (Part { batch, .. }, seq) = running.taken().remove(0);
-    // What is kept is as large as a request each.
-    let heavy = |(batch, idx): (Arc<Batch>, u32)| {
-        let mut heavy = Batch { spans: vec![batch.spans[idx as usize]], ..Batch::clone(&batch) };
-        let raw = heavy.spans[0].raw;
-        let filler = [&[0x7a, 0x80, 0x80, 0x40][..], &vec![b'.'; 1 << 20]].concat();
-        let bytes = [raw.of(&heavy.bytes), &filler].concat();
-        heavy.spans[0].raw = spanwise_model::ByteRange { start: 0, len: bytes.len() as u32 };
-        heavy.spans[0].name = spanwise_model::ByteRange::default();
-        heavy.bytes = bytes.into();
-        KeptTrace {
-            through: seq,
-            ..KeptTrace::new(
-                heavy.spans[0].trace_id,
-                vec![(Arc::new(heavy), 0)],
-                Why::EVERYTHING,
-                Timestamp(1),
-            )
-        }
-    };
+    let heavy = |span| heavy(span, seq, 1 << 20);
     let kept: Vec<KeptTrace> = KeptTrace::all_of(&Arc::new(batch)).into_iter().map(heavy).collect();
     let sites = spanwise_model::CallSites::new(10, 10);
     if is_full {
