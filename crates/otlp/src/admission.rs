@@ -14,6 +14,8 @@ use tokio::sync::Semaphore;
 /// Longest wait for budget while a request is being read. Half of what SDKs wait between retries,
 /// so that a short burst passes and a real overload is told soon.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+/// The wait is cut into so many, and what is withheld looked at after each.
+const N_WAITS: u32 = 4;
 /// Counts order nothing else.
 const ORDER: Ordering = Ordering::Relaxed;
 
@@ -91,12 +93,12 @@ impl Admission {
     pub fn grant(&self, bytes: u64) {
         let Shared { free, total, withheld, .. } = &*self.shared;
         let wanted = total.saturating_sub(bytes);
-        let before = withheld.load(ORDER);
+        // Somebody may borrow meanwhile: what is given back is what was there.
+        let before = withheld.fetch_min(wanted, ORDER);
         if wanted > before {
             let taken = free.forget_permits((wanted - before) as usize) as u64;
             withheld.fetch_add(taken, ORDER);
         } else {
-            withheld.fetch_sub(before - wanted, ORDER);
             free.add_permits((before - wanted) as usize);
         }
     }
@@ -156,27 +158,42 @@ impl Charge {
         self.shared.free.add_permits(fewer as usize);
     }
 
-    /// Takes what is withheld, if nobody else holds anything: what fits into the whole budget gets
-    /// through in the end, however little is granted.
+    /// Takes what is free and what is withheld, if nobody else holds anything: who is alone gets
+    /// through however little is granted. Beside others, what does not fit into what is granted waits.
     fn borrow(&self, bytes: u64) -> bool {
         let Shared { free, total, withheld, .. } = &*self.shared;
         let idle = free.available_permits() as u64 + withheld.load(ORDER);
-        let is_alone = idle + self.bytes >= *total;
-        let taken = |withheld: u64| withheld.checked_sub(bytes);
-        is_alone && withheld.fetch_update(ORDER, ORDER, taken).is_ok()
+        if idle + self.bytes < *total {
+            return false;
+        }
+        let n_free = free.forget_permits(bytes as usize);
+        let missing = bytes - n_free as u64;
+        let taken = |withheld: u64| withheld.checked_sub(missing);
+        let is_taken = withheld.fetch_update(ORDER, ORDER, taken).is_ok();
+        if !is_taken {
+            free.add_permits(n_free);
+        }
+        is_taken
     }
 
     async fn wait(&self, permits: u32, seat_bytes: u64) -> Result<(), Full> {
         let Some(_seat) = Seat::take(&self.shared, seat_bytes) else {
             return Err(Full::Busy);
         };
-        match tokio::time::timeout(WAIT_MAX, self.shared.free.acquire_many(permits)).await {
-            Ok(Ok(taken)) => {
-                taken.forget();
-                Ok(())
+        for _ in 0..N_WAITS {
+            let taken = self.shared.free.acquire_many(permits);
+            match tokio::time::timeout(WAIT_MAX / N_WAITS, taken).await {
+                Ok(Ok(taken)) => {
+                    taken.forget();
+                    return Ok(());
+                }
+                Ok(Err(_)) => return Err(Full::Busy),
+                // Alone by now, maybe.
+                Err(_) if self.borrow(permits.into()) => return Ok(()),
+                Err(_) => {}
             }
-            Ok(Err(_)) | Err(_) => Err(Full::Busy),
         }
+        Err(Full::Busy)
     }
 }
 
@@ -269,9 +286,15 @@ mod tests {
         charge.grow(60).await.unwrap();
         assert_eq!(admission.in_flight_bytes(), 80);
         let mut other = admission.charge();
+        charge.release(5);
         other.grow(5).await.unwrap();
         assert_eq!(charge.grow(10).await, Err(Full::Busy), "not alone");
-        drop((charge, other));
+        drop(other);
+        // Neither what is free nor what is withheld suffices alone.
+        charge.set(10).await.unwrap();
+        admission.grant(50);
+        charge.grow(75).await.unwrap();
+        drop(charge);
         admission.grant(25);
         assert_eq!(admission.in_flight_bytes(), 0);
         let (mut one, mut two) = (admission.charge(), admission.charge());

@@ -73,8 +73,9 @@ impl Map {
                 to.saturating_add(drawn.saturating_sub(from)).max(0)
             }
             (Some((a, b)), Some(&(c, d))) => {
-                let share = i128::from(drawn - a) * i128::from(d - b) / i128::from(c - a);
-                b + share as i64
+                // Numbers of a hostile file may lie as far apart as numbers can.
+                let [drawn, a, b, c, d] = [drawn, a, b, c, d].map(i128::from);
+                (b + (drawn - a) * (d - b) / (c - a)) as i64
             }
         }
     }
@@ -95,6 +96,13 @@ mod tests {
             assert!((a / b - 1.0).abs() < 0.04, "{level}: {a} {b}");
         }
         assert!((-10..40_000).map(|d| map.of(d)).is_sorted());
+    }
+
+    #[test]
+    fn knots_at_the_ends_of_all_numbers_are_no_trouble() {
+        let map = Map { knots: vec![(0, -i64::MAX), (10, i64::MAX)] };
+        assert_eq!([0, 5, 9].map(|drawn| map.of(drawn) > 0), [false, false, true]);
+        assert!((0..10).map(|drawn| map.of(drawn)).is_sorted());
     }
 
     #[test]

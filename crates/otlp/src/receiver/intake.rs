@@ -87,10 +87,7 @@ impl Intake {
 
     /// When a client that found no budget may come again: 1 to 5 seconds, spread evenly.
     pub(super) fn retry_after(&self) -> Duration {
-        let n = self.n_refused.fetch_add(1, Ordering::Relaxed);
-        // Fibonacci hashing of a counter: equidistributed, and nothing random.
-        let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        Duration::from_millis(1_000 + spread * RETRY_SPREAD_MS / (1 << 32))
+        spread(self.n_refused.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A body of which too little came in time, and that was begun when `n_refused` requests had been
@@ -100,7 +97,8 @@ impl Intake {
         if self.n_refused() == n_refused {
             return Refusal::new(RefusalKind::TooSlow, "request came too slowly");
         }
-        Refusal::overloaded(self.retry_after())
+        // Not counted: slow clients must not excuse each other.
+        Refusal::overloaded(spread(self.n_refused()))
     }
 
     /// Requests that were told to come again so far.
@@ -265,6 +263,12 @@ impl Intake {
             }
         }
     }
+}
+
+/// Fibonacci hashing of a counter: equidistributed, and nothing random.
+fn spread(n: u64) -> Duration {
+    let spread = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    Duration::from_millis(1_000 + spread * RETRY_SPREAD_MS / (1 << 32))
 }
 
 fn undecompressable(compression: Compression, error: &io::Error) -> Refusal {

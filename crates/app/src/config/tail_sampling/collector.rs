@@ -72,12 +72,12 @@ impl Processor {
     pub fn wait(&self) -> Result<DurationNs, Problem> {
         let raw = &self.raw;
         let read = |key: &str, text: &str| {
-            DurationNs::parse(text).map_err(|error| Problem {
+            go_duration(text).map_err(|message| Problem {
                 path: format!("{}.{key}", self.path),
                 code: "P003",
                 severity: Severity::Error,
-                message: error.to_string(),
-                fix: "write a duration such as 30s".to_owned(),
+                message,
+                fix: "write the value itself, such as 30s".to_owned(),
             })
         };
         let in_all = raw.decision_wait.as_deref().unwrap_or(WAIT_DEFAULT);
@@ -105,8 +105,7 @@ impl Processor {
             None | Some("trace-complete") => {}
             Some(other) => {
                 let message = format!("`{other}` judges traces before they are complete");
-                let fix =
-                    "write trace-complete, or remove it: a trace is judged a second after its root";
+                let fix = "write trace-complete, or remove it: a trace is judged some time after its root";
                 say(Severity::Error, "sampling_strategy", &message, fix);
             }
         }
@@ -134,6 +133,20 @@ impl Processor {
         }
         problems
     }
+}
+
+/// A duration as Go writes it: numbers with units, such as `1m30s`.
+fn go_duration(text: &str) -> Result<DurationNs, String> {
+    let mut sum = 0_u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let unit = rest[number..].find(|c: char| !c.is_ascii_alphabetic());
+        let (piece, behind) = rest.split_at(unit.map_or(rest.len(), |unit| number + unit));
+        let DurationNs(ns) = DurationNs::parse(piece).map_err(|error| error.to_string())?;
+        (sum, rest) = (sum.saturating_add(ns), behind);
+    }
+    Ok(DurationNs(sum))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -71,6 +71,8 @@ impl Watchdog {
                 return Poll::Ready(Alarm::Dead);
             }
         }
+        let mut is_idle = false;
+        // To the end: a timer that has fired wakes nobody until it was found pending.
         while self.timer.poll_tick(cx).is_ready() {
             if self.is_ping_out && !self.was_heard() {
                 // The socket may hold more than this server had time to read.
@@ -80,7 +82,7 @@ impl Watchdog {
             self.n_idle_ticks = if self.was_asked() { 0 } else { self.n_idle_ticks + 1 };
             if self.n_idle_ticks >= self.n_idle_ticks_max {
                 self.n_idle_ticks = 0;
-                return Poll::Ready(Alarm::Idle);
+                is_idle = true;
             }
             self.n_ticks += 1;
             if !self.is_ping_out
@@ -90,7 +92,7 @@ impl Watchdog {
                 self.ping(cx);
             }
         }
-        Poll::Pending
+        if is_idle { Poll::Ready(Alarm::Idle) } else { Poll::Pending }
     }
 
     /// Whether anything came since this was asked last.

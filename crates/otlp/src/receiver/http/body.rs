@@ -21,6 +21,8 @@ pub(super) struct Reader<'i> {
     expects_continue: bool,
     pace: Pace,
     n_bytes: u64,
+    /// Too little came in time.
+    is_slow: bool,
     /// Requests that had been told to come again when this one began.
     n_refused: u64,
     intake: &'i Intake,
@@ -35,6 +37,7 @@ impl<'i> Reader<'i> {
             expects_continue: headers.contains_key(EXPECT),
             pace: Pace::new(intake.config.pace()),
             n_bytes: 0,
+            is_slow: false,
             n_refused: intake.n_refused(),
             intake,
         }
@@ -68,9 +71,9 @@ impl<'i> Reader<'i> {
     /// Reads what is left of a refused request and throws it away, as far as that is in
     /// proportion: a client that is still sending when the connection is closed sees a broken
     /// connection instead of the answer, and would send everything again.
-    pub(super) async fn discard(&mut self, refusal: &Refusal) {
+    pub(super) async fn discard(&mut self) {
         let not_begun = self.expects_continue && self.n_bytes == 0;
-        if refusal.kind == RefusalKind::TooSlow || not_begun {
+        if self.is_slow || not_begun {
             return;
         }
         let n_bytes_max = self.n_bytes + self.intake.config.limits.request_bytes;
@@ -84,11 +87,10 @@ impl<'i> Reader<'i> {
 
     async fn piece(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
-            let frame = self
-                .pace
-                .wait(self.incoming.frame())
-                .await
-                .map_err(|_| self.intake.too_slow(self.n_refused))?;
+            let Ok(frame) = self.pace.wait(self.incoming.frame()).await else {
+                self.is_slow = true;
+                return Err(self.intake.too_slow(self.n_refused));
+            };
             let Some(frame) = frame else { return Ok(None) };
             let broken = |_| Refusal::new(RefusalKind::Truncated, "request broke off");
             // Trailers carry nothing for us.

@@ -82,7 +82,7 @@ async fn refuse(
     mut body: body::Reader<'_>,
     intake: &Intake,
 ) -> Response {
-    body.discard(refusal).await;
+    body.discard().await;
     intake.count_refused(protocol, refusal, body.n_bytes());
     reply::refused(refusal, encoding)
 }
