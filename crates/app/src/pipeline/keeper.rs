@@ -125,8 +125,6 @@ pub struct Keeper<D: Disk> {
     to_release: Vec<u32>,
     /// What was decided and could not be appended: nothing else is taken before it.
     unlogged: Option<Verdicts>,
-    /// Verdicts are not taken before: the kept log could not be written.
-    rest_until: Option<std::time::Instant>,
     /// Spans given up since this was shown, because no record is large enough for them.
     n_unfit_spans: u64,
     is_kept_dirty: bool,
@@ -253,7 +251,6 @@ fn assemble<D: Disk>(
         decided: verdicts,
         to_release: Vec::new(),
         unlogged: None,
-        rest_until: None,
         n_unfit_spans: 0,
         is_kept_dirty: false,
         settle_next: None,
@@ -295,8 +292,8 @@ impl<D: Disk> Keeper<D> {
         pump.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let (mut is_open, mut is_deciding) = (true, true);
         while is_open || is_deciding {
-            // A full span log does not stop what empties it.
-            let may_decide = is_deciding && self.unlogged.is_none() && !self.is_resting();
+            let may_decide =
+                is_deciding && self.unlogged.is_none() && !self.shown.is_refusing(self.clock);
             tokio::select! {
                 n = self.submitted.recv_many(&mut submitted, SUBMITTED_MAX), if is_open => {
                     is_open = n > 0;
@@ -448,7 +445,7 @@ impl<D: Disk> Keeper<D> {
             }
             Err(problem) => {
                 error!(error = %problem, "a verdict cannot be logged yet");
-                self.rest(&problem);
+                self.refuse(&problem);
                 None
             }
         }
@@ -456,7 +453,7 @@ impl<D: Disk> Keeper<D> {
 
     /// Tries again what found no room.
     fn append_unlogged(&mut self) {
-        if !self.is_resting()
+        if !self.shown.is_refusing(self.clock)
             && let Some(rest) = self.unlogged.take()
         {
             self.append(rest);
@@ -474,7 +471,7 @@ impl<D: Disk> Keeper<D> {
                     }
                 }
                 Err(error) => {
-                    self.rest(&error);
+                    self.refuse(&error);
                     return;
                 }
             }
@@ -526,7 +523,7 @@ impl<D: Disk> Keeper<D> {
         self.commit_kept();
         for synced in [self.spans.sync(), self.kept.sync()] {
             if let Err(error) = synced {
-                self.rest(&error);
+                self.refuse(&error);
                 return;
             }
         }
@@ -556,7 +553,11 @@ impl<D: Disk> Keeper<D> {
             delivery.pump();
         }
         if self.kept.stats().n_bytes > LOG_BYTES_MAX {
-            let slowest = self.deliveries.iter_mut().min_by_key(|delivery| delivery.done_seq());
+            let remembered = self.kept.cursor(SNAPSHOT).unwrap_or(0);
+            // Unless the log is so full for want of a snapshot: then nothing would be freed for it.
+            let lags =
+                |one: &&mut Delivery<D>| one.done_seq().is_some_and(|done| done < remembered);
+            let slowest = self.deliveries.iter_mut().filter(lags).min_by_key(|one| one.done_seq());
             n_given_up = slowest.map_or(0, |slowest| slowest.give_up(self.kept.first_seq()));
         }
         n_given_up
@@ -618,18 +619,7 @@ impl<D: Disk> Keeper<D> {
         self.settle();
     }
 
-    /// Whether verdicts are not taken now.
-    fn is_resting(&self) -> bool {
-        self.rest_until.is_some_and(|until| self.clock.instant() < until)
-    }
-
-    /// Nothing is taken for a while, verdicts neither.
-    fn rest(&mut self, problem: &spanwise_wal::Error) {
-        self.rest_until = Some(self.clock.instant() + REST);
-        self.refuse(problem);
-    }
-
-    /// No request is taken for a while.
+    /// Nothing is taken for a while.
     fn refuse(&mut self, problem: &spanwise_wal::Error) {
         let mut shown = self.shown.showing.lock();
         let text = problem.to_string();

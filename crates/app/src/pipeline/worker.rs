@@ -345,9 +345,10 @@ impl Worker {
     async fn remember(&mut self, now: Timestamp, is_last: bool) {
         let (Some((keeper, _)), Some(traces)) = (&self.keeper, self.core.traces()) else { return };
         if self.remember_next == Timestamp::default() {
-            // Not all shards in one moment: each has megabytes to write.
+            // Soon: a process that is killed again and again would never free its log. But not all
+            // shards in one moment: each has megabytes to write.
             let nth = 1 + self.governor.1 as u64;
-            self.remember_next = now.plus_ns(REMEMBER_EVERY_NS + nth * REMEMBER_APART_NS);
+            self.remember_next = now.plus_ns(nth * REMEMBER_APART_NS);
         }
         if !is_last && now < self.remember_next {
             return;

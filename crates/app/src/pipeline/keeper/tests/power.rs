@@ -81,7 +81,9 @@ async fn check_cuts(n_shards: &[u32]) {
         cut(&stand.kept, 2 * round + 1);
         if let Ok(mut running) = stand.try_start_shards(n_shards[round as usize % n_shards.len()]) {
             let life = running.live(round, &mut acknowledged);
-            tokio::time::timeout(Duration::from_secs(30), life).await.unwrap();
+            let is_over = tokio::time::timeout(Duration::from_secs(10), life).await.is_ok();
+            // Where verdicts cannot be written nothing else is heard, until the end by the cut.
+            assert!(is_over || running.is_dark(), "it hangs with power");
             running.keeper.abort();
             // The thread must be gone before its disks come back.
             drop(running.keeper.await);
