@@ -4,7 +4,8 @@
 //! commit that holds its request is on disk, and one commit serves everybody who came meanwhile.
 //! `kept` holds what was decided: kept traces until every destination has them, each at its own
 //! pace, and who was dropped. A request is released only after the verdicts on its traces are on
-//! disk: each shard that has a part of it says when its own are given. What power takes is decided again, so a trace may be sent twice and never not at all.
+//! disk: each shard that has a part of it says when its own are given. What power takes is decided
+//! again, so a trace may be sent twice and never not at all.
 //!
 //! A full disk or a full log stops acknowledging, nothing else: clients are told to come again, and
 //! the next attempt is a second later.

@@ -13,7 +13,8 @@ use tracing::error;
 
 /// Reads bytes of requests that are stored.
 pub trait ReadBack: Send + std::fmt::Debug {
-    /// Bytes `range` of the request that is stored, of which `batch` is or was a part, checked; `None` if they cannot be
+    /// Bytes `range` of the request that is stored, of which `batch` is or was a part, checked; `None`
+    /// if they cannot be
     /// read, which is reported where it happens.
     fn read(&mut self, batch: &Batch, range: ByteRange) -> Option<bytes::Bytes>;
 
