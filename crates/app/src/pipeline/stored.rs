@@ -14,8 +14,7 @@ use tracing::error;
 /// Reads bytes of requests that are stored.
 pub trait ReadBack: Send + std::fmt::Debug {
     /// Bytes `range` of the request that is stored, of which `batch` is or was a part, checked; `None`
-    /// if they cannot be
-    /// read, which is reported where it happens.
+    /// if they cannot be read, which is reported where it happens.
     fn read(&mut self, batch: &Batch, range: ByteRange) -> Option<bytes::Bytes>;
 
     /// Whether the log has grown so far behind a request that it should be let go.
