@@ -179,10 +179,8 @@ impl Desk {
 
     /// Lets time pass: what has waited too long is given up, and a new horizon may begin.
     pub(super) fn advance(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
-        let horizon = now.as_ns() / self.horizon_ns;
-        let is_new = horizon > self.last.as_ns() / self.horizon_ns;
-        if self.is_strict && is_new && self.last != Timestamp::default() {
-            self.drain(self.last, settled);
+        if self.is_strict && self.is_next_horizon(now) {
+            self.drain(now, settled);
         }
         self.last = self.last.max(now);
         while let Some((slot, at)) = self.reserve.oldest() {
@@ -196,8 +194,10 @@ impl Desk {
     /// Settles everyone who waits. Lanes spend their savings on the best; of the others chance draws
     /// as it would have at once; what is left then, and not promised on another shard, goes to the best
     /// of those who lost, and since nobody can say with what probability, they stand for nobody but
-    /// themselves.
+    /// themselves. Where no credit crosses horizons they are settled in the horizon they came in, however
+    /// late this is noticed.
     pub(super) fn drain(&mut self, now: Timestamp, settled: &mut Vec<Settled>) {
+        let now = if self.is_strict && self.is_next_horizon(now) { self.last } else { now };
         self.pay_debts(now, settled);
         self.spend(now, settled, |desk, idx| desk.purses.lanes[idx].credit() >= 1.0);
         self.draw_all(now, settled);
@@ -206,6 +206,12 @@ impl Desk {
         while let Some((slot, _)) = self.reserve.oldest() {
             self.settle(slot, None, settled);
         }
+    }
+
+    /// Whether a horizon has begun since the last trace.
+    fn is_next_horizon(&self, now: Timestamp) -> bool {
+        let is_first = self.last == Timestamp::default();
+        !is_first && now.as_ns() / self.horizon_ns > self.last.as_ns() / self.horizon_ns
     }
 
     pub(super) fn n_held(&self) -> usize {

@@ -173,3 +173,27 @@ fn budgets_are_spent_even_with_a_third_of_the_traces_anomalous() {
         }
     }
 }
+
+/// Scenario: a shard hears of no trace after a minute's end, and is drained in the next minute, whose
+/// budget another shard has earned.
+/// Guarantees: what waited is settled in the minute it came in.
+#[test]
+fn a_drain_after_the_end_of_a_strict_horizon_spends_nothing_of_the_next() {
+    for algorithm in Algorithm::ALL {
+        let bound = Bound::whole(Budget::share(0.3)).strict();
+        let mut player = player(algorithm, bound, 2, Waiting::default());
+        let minute = Timestamp::from_secs(1_000_020);
+        let (mut draw, mut n_first) = (Draw(7), 0);
+        let mut now = minute;
+        for i in 0..100 {
+            let shard = u64::from(i >= 20);
+            now = minute.plus_ns((i + 100 * shard) * 500_000_000);
+            let cause = 8.0 * draw.unit() as f32;
+            let mut made = Made::new(&mut draw, &[1, 2], cause, now);
+            made.id = (made.id & !(1 << 64)) | (u128::from(shard) << 64);
+            n_first += player.judge(&made, 0).iter().filter(|&&kept| kept < 20).count();
+        }
+        n_first += player.drain(now).iter().filter(|&&kept| kept < 20).count();
+        assert!(n_first <= 6, "{}: {n_first} of 20", algorithm.as_str());
+    }
+}
