@@ -1,10 +1,12 @@
 """CPU per span of OTLP servers that receive the same requests over gRPC on loopback.
 
 Each server is started anew for each repeat, warmed with the first requests, then sent the rest by
-one client in this process; what is measured is the CPU time of the server process alone, from the
-kernel's accounting in /proc/PID/task/*/schedstat. Servers take turns within a repeat, so that a
+one client in this process; what is measured is the CPU time of the server process alone, as the
+kernel's clock of the process counts it. Servers take turns within a repeat, so that a
 slow minute of the machine falls on all of them. rotel batches and exports to its `blackhole`:
-nothing leaves the process, which favours it. Prints one JSON document.
+nothing leaves the process, which favours it. With `--traces` there are three more: spanwise decides
+whole traces and forwards a tenth of them over gRPC, in memory and with a data directory (`fsync`), and
+rotel, which samples nothing, forwards all. Who receives that is another rotel. Prints one JSON document.
 
 Not measured: wall time and latency (the client is Python), and what the kernel does outside the
 server's threads.
@@ -33,6 +35,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+TRACES = """
+sampler: {{traces: {{budget: 10%}}}}
+forward: [{{endpoint: 'http://127.0.0.1:{sink}', send: traces}}]
+"""
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 N_RESOURCES = 8
 TRACE_SPANS = 16
@@ -122,7 +128,8 @@ def add_span(span, nth, now_ns, noise):
 
 
 class Server:
-    """One process under test. `command` has `{grpc}`, `{http}` and `{admin}` for free ports."""
+    """One process under test. `command` has `{grpc}`, `{http}` and `{admin}` for free ports, and `{dir}`
+    for an empty folder."""
 
     def __init__(self, name, command):
         self.name = name
@@ -131,8 +138,8 @@ class Server:
     @contextlib.contextmanager
     def running(self):
         ports = dict(zip(("grpc", "http", "admin"), free_ports(3)))
-        argv = [part.format(**ports) for part in shlex.split(self.command)]
-        with tempfile.TemporaryFile() as log:
+        with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
+            argv = [part.format(dir=folder, **ports) for part in shlex.split(self.command)]
             process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
             try:
                 wait_for(ports["grpc"], process, log)
@@ -164,8 +171,9 @@ def wait_for(port, process, log):
 
 
 def cpu_ns(pid):
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    """CPU time of a process, threads that have ended included: its clock, as clock_getcpuclockid(3)
+    names it."""
+    return time.clock_gettime_ns(~pid << 3 | 2)
 
 
 def send(port, requests):
@@ -229,21 +237,40 @@ def main():
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--spanwise", default="target/release/spanwise")
     parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND",
-                        help="one more server; {grpc}, {http}, {admin} stand for free ports")
+                        help="one more server; {grpc}, {http}, {admin} stand for free ports, {dir} for a"
+                             " folder")
+    parser.add_argument("--traces", action="store_true",
+                        help="also with whole traces decided and a tenth forwarded")
     parser.add_argument("--only", action="append", help="measure only the servers so named")
     args = parser.parse_args()
 
     agent = str(Path(rotel.__file__).with_name("rotel-agent"))
-    servers = [
-        Server("spanwise", f"{args.spanwise} serve --otlp-grpc 127.0.0.1:{{grpc}}"
-               " --otlp-http 127.0.0.1:{http} --http 127.0.0.1:{admin}"),
-        Server("rotel", f"{agent} start --otlp-grpc-endpoint 127.0.0.1:{{grpc}}"
-               " --otlp-http-endpoint 127.0.0.1:{http} --exporter blackhole"
-               " --pid-file /dev/null"),
-    ]
-    servers += [Server(*each.split("=", 1)) for each in args.server]
-    servers = [each for each in servers if not args.only or each.name in args.only]
+    ours = (f"{args.spanwise} serve --otlp-grpc 127.0.0.1:{{grpc}} --otlp-http 127.0.0.1:{{http}}"
+            " --http 127.0.0.1:{admin}")
+    theirs = (f"{agent} start --otlp-grpc-endpoint 127.0.0.1:{{grpc}}"
+              " --otlp-http-endpoint 127.0.0.1:{http} --pid-file /dev/null")
+    drop = Server("rotel", f"{theirs} --exporter blackhole")
+    servers = [Server("spanwise", ours), drop]
+    with contextlib.ExitStack() as stack:
+        if args.traces:
+            _, sink = stack.enter_context(drop.running())
+            settings = stack.enter_context(tempfile.NamedTemporaryFile("w", suffix=".yaml"))
+            settings.write(TRACES.format(sink=sink))
+            settings.flush()
+            traces = f"{ours} --config {settings.name}"
+            servers += [
+                Server("spanwise_traces", traces),
+                Server("spanwise_traces_fsync", f"{traces} --data-dir {{dir}}"),
+                Server("rotel_forwards_all", f"{theirs} --exporter otlp --otlp-exporter-endpoint"
+                       f" http://127.0.0.1:{sink} --otlp-exporter-protocol grpc"
+                       " --otlp-exporter-compression none"),
+            ]
+        servers += [Server(*each.split("=", 1)) for each in args.server]
+        servers = [each for each in servers if not args.only or each.name in args.only]
+        report(args, agent, servers)
 
+
+def report(args, agent, servers):
     requests = payload(args.requests, args.spans, args.seed)
     runs = {server.name: [] for server in servers}
     for repeat in range(args.repeats):
@@ -254,7 +281,7 @@ def main():
                   file=sys.stderr)
     median = {name: statistics.median(run["ns_per_span"] for run in each)
               for name, each in runs.items()}
-    report = {
+    found = {
         "cpu_ns_per_span": median,
         "ratio_to_spanwise": {name: ns / median["spanwise"] for name, ns in median.items()}
         if "spanwise" in median else None,
@@ -269,7 +296,7 @@ def main():
         },
         "machine": machine(),
     }
-    json.dump(report, sys.stdout, indent=2)
+    json.dump(found, sys.stdout, indent=2)
     print()
 
 
