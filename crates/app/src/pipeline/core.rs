@@ -20,7 +20,7 @@ use spanwise_sampler::SpanSampler;
 
 use super::known::{self, Known};
 use super::spares::Spares;
-use super::stored::{Filled, ReadBack, fill, fill_trace};
+use super::stored::{Filled, Placed, ReadBack, fill, fill_trace};
 use super::traces::{self, KeptTrace, Stage};
 use super::windows::{Collector, Piece};
 
@@ -377,6 +377,17 @@ impl Core {
         }
     }
 
+    /// Reads the bytes of sampled spans back that are in the log alone: for whoever gets them whole.
+    pub fn fill_sampled(&mut self, sampled: &mut [SampledSpan]) {
+        let Some(stored) = &mut self.stored else { return };
+        let place = |span: &SampledSpan| (Arc::clone(&span.batch), span.span_idx);
+        let mut placed: Vec<Placed> = sampled.iter().map(place).collect();
+        self.counters.note(fill(&mut placed, stored.as_mut()));
+        for (span, (batch, span_idx)) in sampled.iter_mut().zip(placed) {
+            (span.batch, span.span_idx) = (batch, span_idx);
+        }
+    }
+
     /// Lets sampled spans go that have been handed on, so that their batches' memory is used again.
     pub fn recycle(&mut self, sampled: &mut Vec<SampledSpan>) {
         for span in sampled.drain(..) {
@@ -549,7 +560,7 @@ impl Core {
             self.kept.clear();
             self.sampler.close_trace(&trace.spans, now, &mut self.kept);
             if let Some(stored) = &mut self.stored
-                && (!self.kept.is_empty() || is_looked_into || states_randomness(&trace))
+                && (is_looked_into || states_randomness(&trace))
             {
                 self.counters.note(fill_trace(&mut trace, stored.as_mut()));
             }

@@ -45,6 +45,11 @@ pub struct Fanout {
 }
 
 impl Fanout {
+    /// Whether anybody gets sampled spans whole; those that are only shown need no bytes.
+    pub fn sends_spans(&self) -> bool {
+        !self.forward.0.is_empty() || self.hub.has_subscribers()
+    }
+
     /// Hands on sampled spans.
     pub fn sampled(&mut self, sampled: &[SampledSpan], sites: &CallSites, now: Timestamp) {
         if sampled.is_empty() {

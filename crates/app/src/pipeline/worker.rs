@@ -223,8 +223,7 @@ impl Worker {
                         drop(charge);
                     }
                     self.bound();
-                    self.fanout.sampled(&sampled, self.core.sites(), self.clock.now());
-                    self.core.recycle(&mut sampled);
+                    self.hand_on_sampled(&mut sampled, self.clock.now());
                     self.hand_on_pieces();
                     self.hand_on_kept(&mut kept).await;
                 }
@@ -381,9 +380,16 @@ impl Worker {
         }
     }
 
-    fn hand_on(&mut self, sampled: &mut Vec<SampledSpan>, now: Timestamp) {
+    fn hand_on_sampled(&mut self, sampled: &mut Vec<SampledSpan>, now: Timestamp) {
+        if self.fanout.sends_spans() {
+            self.core.fill_sampled(sampled);
+        }
         self.fanout.sampled(sampled, self.core.sites(), now);
         self.core.recycle(sampled);
+    }
+
+    fn hand_on(&mut self, sampled: &mut Vec<SampledSpan>, now: Timestamp) {
+        self.hand_on_sampled(sampled, now);
         let fanout = &mut self.fanout;
         self.core.counted(|counted| fanout.counted(&counted));
     }

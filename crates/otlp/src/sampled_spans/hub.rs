@@ -172,6 +172,11 @@ impl Hub {
         Arc::new(Self { config, state: Mutex::default(), revision: AtomicU64::new(0) })
     }
 
+    /// Whether anybody is subscribed now.
+    pub fn has_subscribers(&self) -> bool {
+        !self.state.lock().subscribers.is_empty()
+    }
+
     /// Gives every span a sequence number and puts it into every queue. Spans without bytes (from
     /// columns) cannot be sent and are left out.
     ///

@@ -251,7 +251,9 @@ impl Desk {
             if is_kept && self.pay(Payer::Lane(idx), case.cost, case.tenant, case.now) {
                 return Verdict::Keep(self.kept_by_content(idx, claim, f64::from(tail.share)));
             }
-            if self.lanes[idx].is_candidate(tail, self.share, saved / units) {
+            if self.lanes[idx].is_candidate(tail, self.share, saved / units)
+                && self.would_stay(idx, claim, case.cost)
+            {
                 *wait = Some(claim);
             }
         }
@@ -341,9 +343,7 @@ impl Desk {
         // Rare strata by rarity, a bit of which is more than any luck; then by luck.
         let luck = (held.probability / drawn) as f32;
         let rank = ordered(if is_rare { RARE_FIRST + held.stratum.bits } else { luck });
-        while self.reserve.len() >= self.waiting.n_traces as usize
-            || self.reserve.n_bytes() + held.cost.n_bytes > self.waiting.n_bytes
-        {
+        while self.is_full(held.cost) {
             let Some(&(worst, slot)) = self.nearly.first() else { return Verdict::Drop };
             if worst >= rank {
                 return Verdict::Drop;
@@ -372,6 +372,19 @@ impl Desk {
         Verdict::Hold(Ticket(self.next_ticket - 1))
     }
 
+    /// Whether a trace would not be the next of its lane to go. Holding one only to give it up for the next
+    /// costs whoever holds its bytes a copy of them.
+    fn would_stay(&self, idx: usize, claim: Claim, cost: Cost) -> bool {
+        let worst = self.lanes[idx].waiting.first();
+        !self.is_full(cost) || worst.is_none_or(|&(bits, _)| ordered(claim.bits) > bits)
+    }
+
+    /// Whether somebody must leave the reserve before this can be held.
+    fn is_full(&self, cost: Cost) -> bool {
+        self.reserve.len() >= self.waiting.n_traces as usize
+            || self.reserve.n_bytes() + cost.n_bytes > self.waiting.n_bytes
+    }
+
     /// Makes room in the reserve, at the expense of who scores less.
     fn has_room_for(
         &mut self,
@@ -379,9 +392,7 @@ impl Desk {
         claims: &[Option<Claim>; N_LANES],
         settled: &mut Vec<Settled>,
     ) -> bool {
-        while self.reserve.len() >= self.waiting.n_traces as usize
-            || self.reserve.n_bytes() + cost.n_bytes > self.waiting.n_bytes
-        {
+        while self.is_full(cost) {
             let fullest = (0..N_LANES).max_by_key(|&idx| self.lanes[idx].waiting.len());
             let worst = fullest.and_then(|idx| Some((idx, *self.lanes[idx].waiting.first()?)));
             let Some((idx, (bits, slot))) = worst else { return false };

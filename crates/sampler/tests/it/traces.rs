@@ -4,6 +4,7 @@ mod bound;
 mod counts;
 mod order;
 mod regimes;
+mod reserve;
 mod stored;
 
 use std::sync::Arc;

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use spanwise_model::{SpanId, SpanRef};
+use spanwise_model::{SampledSpan, SpanId, SpanRef, Timestamp};
 use spanwise_otlp::{KeptSpan, Limits, WireAttributes, bench_payload, decode, reframe};
 
 use super::*;
+use crate::pipeline::core::{self, Core};
+use crate::pipeline::traces;
 
 mod parts;
 
@@ -142,4 +144,38 @@ fn a_copy_lets_its_source_go() {
     let copy = copy_of(&light);
     assert_eq!(framed(&copy), framed(&whole));
     assert!(copy.iter().all(|(batch, _)| batch.lease.is_none()));
+}
+
+/// Scenario: spans are sampled when their traces close, and open requests are in the log alone.
+/// Guarantees: nothing is read back for spans that are only shown; who gets them whole gets their bytes.
+#[test]
+fn sampled_spans_come_back_only_for_who_gets_them_whole() {
+    let yaml = "sampler: {budget: 50%, traces: {budget: 5%}}";
+    let raw = crate::config::yaml::parse(yaml, "test").unwrap();
+    let (config, problems) = crate::config::built::build(&raw);
+    let config = config.unwrap_or_else(|| panic!("{problems:?}"));
+    let traces = config.traces.unwrap();
+    let accounts = traces::Accounts::new(&traces).unwrap();
+    let stage = traces::Config { traces, recent_bytes: 0, is_logged: true, accounts, n_shards: 1 };
+    let mut core = Core::new(core::Config {
+        sampler: config.sampler,
+        assembler: spanwise_assembler::Config { full_bytes: 0, ..config.assembler },
+        rules: Arc::clone(&config.rules),
+        traces: Some(stage),
+    })
+    .unwrap();
+    core.read_back_from(Box::new(Memory { is_readable: true }));
+    let mut sampled = Vec::new();
+    let now = Timestamp::from_secs(1_000_000);
+    for batch in requests() {
+        core.batch(batch, now, &mut sampled);
+    }
+    core.drain(now.plus_ns(60_000_000_000), &mut sampled);
+    let is_away = |span: &&SampledSpan| is_away(&(Arc::clone(&span.batch), span.span_idx));
+    let n_away = sampled.iter().filter(is_away).count() as u64;
+    assert!(n_away > 10, "{n_away} of {}", sampled.len());
+    assert_eq!(core.counters().n_read_back, 0);
+    core.fill_sampled(&mut sampled);
+    assert_eq!(core.counters().n_read_back, n_away);
+    assert!(!sampled.iter().any(|span| is_away(&span)));
 }
