@@ -8,14 +8,16 @@
 //! again, so a trace may be sent twice and never not at all.
 //!
 //! A full disk or a full log stops acknowledging, nothing else: clients are told to come again, and
-//! the next attempt is a second later.
+//! the next attempt is a second later. Verdicts wait for the kept log alone, and a replay for neither.
 
 mod delivery;
 mod door;
+mod holds;
 mod message;
 mod record;
 mod remembered;
 mod replay;
+mod shown;
 mod stored;
 mod way;
 
@@ -24,10 +26,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use parking_lot::Mutex;
 use spanwise_otlp::receiver::Overloaded;
 use spanwise_wal::{Codec, Disk, Durability, Kind, Log, RECORD_BYTES_MAX, Retention, StdDisk};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use spanwise_assembler::{Decided, Share};
@@ -36,12 +37,15 @@ use super::outlets::Outlet;
 use crate::clock::Clock;
 
 use delivery::Delivery;
+use holds::Holds;
 use message::{KeptPack, Message, Submitted, Verdicts};
 use remembered::Remembered;
+use shown::Which;
 
 pub use door::{Door, KeeperHandle};
 pub use message::{Packed, Seat};
 pub use replay::{Again, Found, Replay};
+pub use shown::{Showing, Shown};
 pub use stored::Stored;
 pub use way::Marker;
 
@@ -74,46 +78,6 @@ const SNAPSHOT: &str = "decided";
 const SPANS: &str = "spans";
 const KEPT: &str = "kept";
 
-/// What the rest of the process sees of the keeper.
-#[derive(Clone, Debug, Default)]
-pub struct Shown {
-    showing: Arc<Mutex<Showing>>,
-    /// Told when a log has stopped.
-    stopped: Arc<Notify>,
-}
-
-/// Figures of the keeper.
-#[derive(Clone, Debug, Default)]
-pub struct Showing {
-    /// Bytes of both logs.
-    pub span_log_bytes: u64,
-    /// Bytes of the kept log.
-    pub kept_log_bytes: u64,
-    /// Commits of the span log.
-    pub n_commits: u64,
-    /// Syncs that failed.
-    pub n_failed_syncs: u64,
-    /// Requests that were refused because they could not be written.
-    pub n_refused: u64,
-    /// Requests acknowledged.
-    pub n_acknowledged: u64,
-    /// Spans given up because the kept log was full, all destinations together.
-    pub n_given_up_spans: u64,
-    /// Requests in the span log that are not decided, or whose verdicts are not on disk; with several
-    /// shards, parts of them.
-    pub n_held_requests: u64,
-    /// Spans that each destination has not got, or of which it is not on disk that it has.
-    pub backlogs: Vec<(String, u64)>,
-    /// Why nothing is taken now.
-    pub problem: Option<String>,
-    /// The disk has so little room that nothing new is taken.
-    pub is_disk_low: bool,
-    /// A log has stopped for good.
-    pub is_stopped: bool,
-    /// Until when.
-    refused_until: Option<std::time::Instant>,
-}
-
 /// The thread's state.
 #[derive(Debug)]
 pub struct Keeper<D: Disk> {
@@ -122,6 +86,8 @@ pub struct Keeper<D: Disk> {
     deliveries: Vec<Delivery<D>>,
     submitted: mpsc::Receiver<Submitted>,
     decided: mpsc::Receiver<Message>,
+    /// What the replay found.
+    holds: Holds,
     /// Requests whose verdicts are appended and not yet on disk.
     to_release: Vec<u32>,
     /// What was decided and could not be appended: nothing else is taken before it.
@@ -236,7 +202,8 @@ fn assemble<D: Disk>(
     let ways = deliveries.iter().map(Delivery::way).collect();
     let marker = Marker::new(ways, kept.bookmarks(), ended);
     let handles = KeeperHandle::all(&decide, &freed, &alive, stamps);
-    let replay = Replay::new(spans.records(0), read, decide, freed.clone());
+    let holds = Holds::default();
+    let replay = Replay::new(spans.records(0), read, holds.clone(), freed.clone());
     let door = Door::new(submit, shown.clone());
     let cache_bytes = logs.cache_bytes / freed.len();
     let shards = handles.into_iter().zip(&freed).map(|(handle, freed)| Shard {
@@ -250,6 +217,7 @@ fn assemble<D: Disk>(
         deliveries,
         submitted,
         decided: verdicts,
+        holds,
         to_release: Vec::new(),
         unlogged: None,
         n_unfit_spans: 0,
@@ -293,8 +261,9 @@ impl<D: Disk> Keeper<D> {
         pump.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let (mut is_open, mut is_deciding) = (true, true);
         while is_open || is_deciding {
-            let may_decide =
-                is_deciding && self.unlogged.is_none() && !self.shown.is_refusing(self.clock);
+            let may_decide = is_deciding
+                && self.unlogged.is_none()
+                && !self.shown.rests(Which::Kept, self.clock);
             tokio::select! {
                 n = self.submitted.recv_many(&mut submitted, SUBMITTED_MAX), if is_open => {
                     is_open = n > 0;
@@ -318,7 +287,7 @@ impl<D: Disk> Keeper<D> {
         if submitted.is_empty() {
             return;
         }
-        if self.shown.get().is_disk_low {
+        if self.shown.is_disk_low() {
             for mut one in submitted.drain(..) {
                 one.answer(Err(Overloaded { retry_after: REST }));
             }
@@ -335,21 +304,21 @@ impl<D: Disk> Keeper<D> {
                     waiting.push((seq, one));
                 }
                 Err(error) => {
-                    self.refuse(&error);
+                    self.refuse(Which::Spans, &error);
                     one.answer(Err(Overloaded { retry_after: REST }));
                 }
             }
         }
         match self.spans.commit() {
             Ok(committed) => {
-                self.shown.relieve(waiting.len() as u64);
+                self.acknowledge(waiting.len() as u64);
                 for (seq, one) in waiting {
                     one.accept(seq, committed.position(seq), &self.freed);
                 }
             }
             Err(error) => {
                 self.spans.discard_uncommitted();
-                self.refuse(&error);
+                self.refuse(Which::Spans, &error);
                 for (_, one) in waiting {
                     one.refuse(Overloaded { retry_after: REST });
                 }
@@ -357,11 +326,18 @@ impl<D: Disk> Keeper<D> {
         }
     }
 
+    /// So many requests are safe.
+    fn acknowledge(&self, n_requests: u64) {
+        if n_requests > 0 {
+            self.shown.relieve(Which::Spans);
+            self.shown.update(|shown| shown.n_acknowledged += n_requests);
+        }
+    }
+
     fn note(&mut self, message: Message) {
+        self.holds.tell(&mut self.spans);
         match message {
             Message::Verdicts(verdicts) => self.append(verdicts),
-            Message::Hold { segment, n_parts } => self.spans.hold(segment, n_parts),
-            Message::Replayed => self.spans.finish_replay(),
             Message::Snapshot { share, bytes } => self.save(share, &bytes),
             Message::Flush(done) => self.flushing.push(done),
         }
@@ -446,7 +422,7 @@ impl<D: Disk> Keeper<D> {
             }
             Err(problem) => {
                 error!(error = %problem, "a verdict cannot be logged yet");
-                self.refuse(&problem);
+                self.refuse(Which::Kept, &problem);
                 None
             }
         }
@@ -454,15 +430,16 @@ impl<D: Disk> Keeper<D> {
 
     /// Tries again what found no room.
     fn append_unlogged(&mut self) {
-        if !self.shown.is_refusing(self.clock)
+        if !self.shown.rests(Which::Kept, self.clock)
             && let Some(rest) = self.unlogged.take()
         {
             self.append(rest);
         }
     }
 
-    /// Brings verdicts to disk, then lets go of the requests they were about.
-    fn commit_kept(&mut self) {
+    /// Brings verdicts to disk, then lets go of the requests they were about. Whether nothing of the kept
+    /// log waits any more.
+    fn commit_kept(&mut self) -> bool {
         if self.is_kept_dirty {
             match self.kept.commit() {
                 Ok(committed) => {
@@ -472,25 +449,27 @@ impl<D: Disk> Keeper<D> {
                     }
                 }
                 Err(error) => {
-                    self.refuse(&error);
-                    return;
+                    self.refuse(Which::Kept, &error);
+                    return false;
                 }
             }
         }
         if self.to_release.is_empty() {
-            return;
+            return true;
         }
         for segment in self.to_release.drain(..) {
             self.spans.release(segment, 1);
         }
         if let Err(error) = self.spans.commit() {
-            self.refuse(&error);
+            self.refuse(Which::Spans, &error);
         }
+        true
     }
 
     /// Brings verdicts to disk, feeds the destinations, brings to disk how far they are, and shows
     /// all that.
     fn look_after(&mut self) {
+        self.holds.tell(&mut self.spans);
         self.commit_kept();
         self.append_unlogged();
         let n_given_up = self.pump() + std::mem::take(&mut self.n_unfit_spans);
@@ -521,13 +500,19 @@ impl<D: Disk> Keeper<D> {
     /// more is deleted only then.
     fn settle(&mut self) {
         self.is_kept_dirty = true;
-        self.commit_kept();
-        for synced in [self.spans.sync(), self.kept.sync()] {
-            if let Err(error) = synced {
-                self.refuse(&error);
-                return;
-            }
+        let is_written = self.commit_kept();
+        if let Err(error) = self.spans.sync() {
+            self.refuse(Which::Spans, &error);
         }
+        // Not tried again: where it puts records nobody would hear of.
+        if !is_written {
+            return;
+        }
+        if let Err(error) = self.kept.sync() {
+            self.refuse(Which::Kept, &error);
+            return;
+        }
+        self.shown.relieve(Which::Kept);
         self.deliveries.iter_mut().for_each(Delivery::settled);
     }
 
@@ -569,14 +554,15 @@ impl<D: Disk> Keeper<D> {
         let backlogs = self.deliveries.iter();
         let backlogs =
             backlogs.map(|delivery| (delivery.name().to_owned(), delivery.n_spans())).collect();
-        let mut shown = self.shown.showing.lock();
-        shown.span_log_bytes = spans.n_bytes;
-        shown.kept_log_bytes = kept.n_bytes;
-        shown.n_held_requests = spans.n_held;
-        shown.n_commits = spans.n_commits;
-        shown.n_failed_syncs = spans.n_failed_syncs + kept.n_failed_syncs;
-        shown.n_given_up_spans += n_given_up;
-        shown.backlogs = backlogs;
+        self.shown.update(|shown| {
+            shown.span_log_bytes = spans.n_bytes;
+            shown.kept_log_bytes = kept.n_bytes;
+            shown.n_held_requests = spans.n_held;
+            shown.n_commits = spans.n_commits;
+            shown.n_failed_syncs = spans.n_failed_syncs + kept.n_failed_syncs;
+            shown.n_given_up_spans += n_given_up;
+            shown.backlogs = backlogs;
+        });
     }
 
     /// Writes what a shard remembers of decided traces; verdicts before what all have written need not
@@ -620,69 +606,9 @@ impl<D: Disk> Keeper<D> {
         self.settle();
     }
 
-    /// Nothing is taken for a while.
-    fn refuse(&mut self, problem: &spanwise_wal::Error) {
-        let mut shown = self.shown.showing.lock();
-        let text = problem.to_string();
-        if shown.problem.as_ref() != Some(&text) {
-            error!(error = %text, "acknowledging stops until the log can be written again");
-        }
-        shown.problem = Some(text);
-        shown.n_refused += 1;
-        shown.refused_until = Some(self.clock.instant() + REST);
-        if matches!(problem, spanwise_wal::Error::Stopped) {
-            shown.is_stopped = true;
-            self.shown.stopped.notify_one();
-        }
-    }
-}
-
-impl Shown {
-    /// Figures now.
-    pub fn get(&self) -> Showing {
-        self.showing.lock().clone()
-    }
-
-    /// Ends when a log has stopped for good: the disk failed twice, and nothing is acknowledged any
-    /// more.
-    pub async fn stopped(&self) {
-        self.stopped.notified().await;
-    }
-
-    /// Whether nothing is taken now.
-    pub fn is_refusing(&self, clock: Clock) -> bool {
-        let until = self.showing.lock().refused_until;
-        until.is_some_and(|until| clock.instant() < until)
-    }
-
-    /// Whether requests are refused now.
-    pub fn is_closed(&self, clock: Clock) -> bool {
-        self.showing.lock().is_disk_low || self.is_refusing(clock)
-    }
-
-    fn set_disk_low(&self, is_low: bool, free_mib: u64) {
-        let mut shown = self.showing.lock();
-        if shown.is_disk_low == is_low {
-            return;
-        }
-        shown.is_disk_low = is_low;
-        if is_low {
-            error!(free_mib, "acknowledging stops until the disk has more room");
-            let text = format!("only {free_mib} MiB of the disk are free, the reserve");
-            shown.problem = Some(text);
-        } else {
-            info!(free_mib, "the disk has room again");
-            shown.problem = None;
-        }
-    }
-
-    fn relieve(&self, n_acknowledged: u64) {
-        let mut shown = self.showing.lock();
-        if n_acknowledged > 0 && shown.problem.take().is_some() {
-            info!("acknowledging again");
-            shown.refused_until = None;
-        }
-        shown.n_acknowledged += n_acknowledged;
+    /// No request is taken for a while, nor a verdict if it was the kept log.
+    fn refuse(&self, which: Which, problem: &spanwise_wal::Error) {
+        self.shown.fail(which, problem, self.clock);
     }
 }
 

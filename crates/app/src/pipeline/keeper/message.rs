@@ -74,20 +74,11 @@ pub(super) struct Verdicts {
     pub(super) freed: Vec<u32>,
 }
 
-/// What shards say, and who reads the log for them.
+/// What shards say.
 #[derive(Debug)]
 pub(super) enum Message {
     /// Verdicts.
     Verdicts(Verdicts),
-    /// A request that was found in the span log is needed.
-    Hold {
-        /// Its segment.
-        segment: u32,
-        /// Parts of it.
-        n_parts: u64,
-    },
-    /// Everything in the span log has been looked at.
-    Replayed,
     /// What is remembered of decided traces.
     Snapshot {
         /// By whom.

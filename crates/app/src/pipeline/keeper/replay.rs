@@ -11,7 +11,8 @@ use tracing::{info, warn};
 
 use super::delivery::Delivery;
 use super::door::{Freed, is_request};
-use super::message::{Entry, Message};
+use super::holds::Holds;
+use super::message::Entry;
 use super::record;
 use crate::pipeline::shards::{Part, Shards};
 use crate::pipeline::spares::Spares;
@@ -28,7 +29,7 @@ pub struct Replay<D: Disk> {
     through: FxHashMap<TraceId, u64>,
     shards: Shards,
     spares: Spares,
-    decide: mpsc::Sender<Message>,
+    holds: Holds,
     /// By shard.
     freed: Vec<Freed>,
     n_again: u64,
@@ -115,11 +116,11 @@ impl<D: Disk> Replay<D> {
     pub(super) fn new(
         records: Records<D>,
         through: FxHashMap<TraceId, u64>,
-        decide: mpsc::Sender<Message>,
+        holds: Holds,
         freed: Vec<Freed>,
     ) -> Self {
         let (shards, spares) = (Shards::new(freed.len() as u32), Spares::default());
-        Self { records, through, shards, spares, decide, freed, n_again: 0, n_decided: 0 }
+        Self { records, through, shards, spares, holds, freed, n_again: 0, n_decided: 0 }
     }
 
     /// What reads the log, on a thread of its own, and by shard where it is heard of.
@@ -131,7 +132,7 @@ impl<D: Disk> Replay<D> {
 
     /// Reads to the end, unless a shard ends before: then the others do not hear of the end.
     async fn run(mut self, feeds: Vec<mpsc::Sender<Again>>) {
-        while let Some(Found { parts, seq }) = self.next().await {
+        for Found { parts, seq } in &mut self {
             for Part { shard, batch } in parts {
                 if feeds[shard].send(Again::Request { batch, seq }).await.is_err() {
                     return;
@@ -141,40 +142,6 @@ impl<D: Disk> Replay<D> {
         for feed in feeds {
             // Whoever has ended need not know.
             drop(feed.send(Again::End).await);
-        }
-    }
-
-    /// The next request with spans that no verdict was taken from, held once for each part. At the end
-    /// the log is told.
-    pub async fn next(&mut self) -> Option<Found> {
-        loop {
-            let Some(record) = self.records.next() else {
-                self.end().await;
-                return None;
-            };
-            let record = match record {
-                Ok(record) if record.kind == Kind::BATCH => record,
-                Ok(_) => continue,
-                Err(error) => {
-                    warn!(%error, "part of the span log cannot be read");
-                    continue;
-                }
-            };
-            let unpacked = unpack(record.codec, &record.payload).map_err(anyhow::Error::from);
-            let decoded = unpacked.and_then(|request| Ok(decode(request.into(), &limits())?));
-            match decoded {
-                Ok(decoded) => {
-                    let parts = self.open_parts(decoded.batch, record.seq);
-                    if !parts.is_empty() {
-                        let parts = self.hold(parts, record.position).await;
-                        return Some(Found { parts, seq: record.seq });
-                    }
-                }
-                Err(error) => {
-                    let (seq, error) = (record.seq, format!("{error:#}"));
-                    warn!(seq, error, "request in the span log cannot be read; skipped");
-                }
-            }
         }
     }
 
@@ -195,25 +162,58 @@ impl<D: Disk> Replay<D> {
 
     /// Says how many parts of a request are needed, before anybody can say that one is not any more, and
     /// takes a lease for each.
-    async fn hold(&self, mut parts: Vec<Part>, position: Position) -> Vec<Part> {
+    fn hold(&self, mut parts: Vec<Part>, position: Position) -> Vec<Part> {
         let (segment, n_parts) = (position.segment, parts.len() as u64);
-        self.say(Message::Hold { segment, n_parts }).await;
+        self.holds.hold(segment, n_parts);
         for Part { shard, batch } in &mut parts {
             batch.lease = Some(self.freed[*shard].lease(position));
         }
         parts
     }
 
-    async fn end(&self) {
+    fn end(&self) {
         let (n_again, n_decided) = (self.n_again, self.n_decided);
         if n_again + n_decided > 0 {
             info!(n_spans = n_again, n_decided, "spans that were not decided are judged now");
         }
-        self.say(Message::Replayed).await;
+        self.holds.end();
     }
+}
 
-    async fn say(&self, message: Message) {
-        // A keeper that panicked is reported by its stage.
-        drop(self.decide.send(message).await);
+/// Requests with spans that no verdict was taken from, held once for each part. At the end the log is
+/// told.
+impl<D: Disk> Iterator for Replay<D> {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some(record) = self.records.next() else {
+                self.end();
+                return None;
+            };
+            let record = match record {
+                Ok(record) if record.kind == Kind::BATCH => record,
+                Ok(_) => continue,
+                Err(error) => {
+                    warn!(%error, "part of the span log cannot be read");
+                    continue;
+                }
+            };
+            let unpacked = unpack(record.codec, &record.payload).map_err(anyhow::Error::from);
+            let decoded = unpacked.and_then(|request| Ok(decode(request.into(), &limits())?));
+            match decoded {
+                Ok(decoded) => {
+                    let parts = self.open_parts(decoded.batch, record.seq);
+                    if !parts.is_empty() {
+                        let parts = self.hold(parts, record.position);
+                        return Some(Found { parts, seq: record.seq });
+                    }
+                }
+                Err(error) => {
+                    let (seq, error) = (record.seq, format!("{error:#}"));
+                    warn!(seq, error, "request in the span log cannot be read; skipped");
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use spanwise_assembler::LateConfig;
 use spanwise_model::{Batch, Timestamp, TraceId};
 use spanwise_otlp::admission::Admission;
@@ -14,6 +15,7 @@ use crate::pipeline::spares::Spares;
 use crate::pipeline::traces::{KeptTrace, Verdicted, Why};
 use crate::pipeline::worker::Work;
 
+mod dead;
 mod decisions;
 mod power;
 mod sharing;
@@ -209,14 +211,23 @@ impl Running {
         self.keeper.await.unwrap();
     }
 
-    async fn replayed(&mut self) -> Vec<TraceId> {
+    fn replayed(&mut self) -> Vec<TraceId> {
         let mut ids = Vec::new();
-        while let Some(Found { parts, .. }) = self.replay.next().await {
+        for Found { parts, .. } in &mut self.replay {
             let heads = parts.iter().flat_map(|part| &part.batch.spans);
             ids.extend(heads.map(|head| head.trace_id));
         }
         ids
     }
+}
+
+async fn is_shown(running: &Running, n_held: u64) {
+    let shown = async {
+        while running.shown.get().n_held_requests != n_held {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), shown).await.unwrap();
 }
 
 fn id(number: u64) -> TraceId {
@@ -257,7 +268,7 @@ fn batch_of(numbers: std::ops::Range<u64>) -> Batch {
 async fn what_was_not_decided_comes_again() {
     let stand = Stand::new(1);
     let mut running = stand.start();
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     for number in 1..=5 {
         running.submit(number).await.unwrap();
     }
@@ -269,7 +280,7 @@ async fn what_was_not_decided_comes_again() {
     let stand = Stand { spans, kept, ..stand };
 
     let mut again = stand.start();
-    assert_eq!(again.replayed().await, [id(3), id(4), id(5)]);
+    assert_eq!(again.replayed(), [id(3), id(4), id(5)]);
     let delivered = async {
         while stand.delivered.lock().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -289,7 +300,7 @@ async fn what_was_not_decided_comes_again() {
 async fn what_a_destination_took_before_a_kill_is_not_sent_again() {
     let stand = Stand::new(7);
     let mut running = stand.start();
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     for number in 1..=5 {
         running.submit(number).await.unwrap();
         running.decide(true).await;
@@ -307,7 +318,7 @@ async fn what_a_destination_took_before_a_kill_is_not_sent_again() {
     let stand = Stand { spans, kept, ..stand };
 
     let mut running = stand.start();
-    running.replayed().await;
+    running.replayed();
     running.end().await;
     assert_eq!(stand.delivered.lock().len(), 5);
 }
@@ -318,7 +329,7 @@ async fn what_a_destination_took_before_a_kill_is_not_sent_again() {
 async fn a_full_disk_stops_acknowledging_and_recovers() {
     let stand = Stand::new(2);
     let mut running = stand.start();
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     running.submit(1).await.unwrap();
     stand.spans.set_capacity(Some(0));
     let refused = running.submit(2).await.unwrap_err();
@@ -346,7 +357,7 @@ async fn a_full_disk_stops_acknowledging_and_recovers() {
 async fn a_part_of_the_disk_is_left_to_others() {
     let stand = Stand::new(3);
     let mut running = stand.start();
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     running.submit(1).await.unwrap();
     let n_used: usize = stand.spans.files().values().map(Vec::len).sum();
     let clock = Clock::start();
@@ -385,7 +396,7 @@ async fn a_part_of_the_disk_is_left_to_others() {
 async fn a_disk_that_fails_twice_stops_the_keeper_and_says_so() {
     let stand = Stand::new(4);
     let mut running = stand.start();
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     running.submit(1).await.unwrap();
     let mut number = 2;
     while !running.shown.get().is_stopped {

@@ -113,7 +113,7 @@ impl Process {
             core.read_back_from(Box::new(worker.stored.take().unwrap()));
         }
         let mut process = Self { cores, running, kept: Vec::new(), verdicts: Vec::new() };
-        while let Some(Found { parts, seq }) = process.running.replay.next().await {
+        while let Some(Found { parts, seq }) = process.running.replay.next() {
             for part in parts {
                 process.take(part, seq, now).await;
             }

@@ -10,15 +10,6 @@ async fn in_four_parts(running: &mut Running) -> Vec<(Part, u64)> {
     parts
 }
 
-async fn is_shown(running: &Running, n_held: u64) {
-    let shown = async {
-        while running.shown.get().n_held_requests != n_held {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), shown).await.unwrap();
-}
-
 /// Scenario: a shard has let go of its part of a request and has not told the keeper what became of the
 /// traces in it; the others have told all.
 /// Guarantees: the request stays held for that part, until the shard itself has told.
@@ -26,7 +17,7 @@ async fn is_shown(running: &Running, n_held: u64) {
 async fn nobody_gives_away_what_another_has_not_told() {
     let stand = Stand::new(11);
     let mut running = stand.start_shards(4);
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     let mut parts = in_four_parts(&mut running).await;
     is_shown(&running, 4).await;
     let (silent, seq) = parts.remove(0);
@@ -55,7 +46,7 @@ async fn nobody_gives_away_what_another_has_not_told() {
 async fn what_a_dead_shard_had_comes_again() {
     let stand = Stand::new(12);
     let mut running = stand.start_shards(4);
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     let mut parts = in_four_parts(&mut running).await;
     let (lost, _) = parts.remove(2);
     for (part, seq) in parts {
@@ -66,7 +57,7 @@ async fn what_a_dead_shard_had_comes_again() {
     running.end().await;
 
     let mut again = stand.start_shards(3);
-    let mut found = again.replayed().await;
+    let mut found = again.replayed();
     ids.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, ids);
@@ -79,7 +70,7 @@ async fn what_a_dead_shard_had_comes_again() {
 async fn whoever_does_not_hear_the_end_of_a_replay_must_not_decide() {
     let stand = Stand::new(13);
     let mut running = stand.start_shards(2);
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     for request in 0..8 {
         running.submit_batch(batch_of(1 + request * 10..11 + request * 10)).await.unwrap();
     }
@@ -136,7 +127,7 @@ fn heavy((batch, idx): (Arc<Batch>, u32), seq: u64, n_bytes: u32) -> KeptTrace {
 async fn what_no_record_is_large_enough_for_is_given_up_and_blocks_nothing() {
     let stand = Stand::new(15);
     let mut running = stand.start();
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     running.submit_batch(batch_of(1..3)).await.unwrap();
     let (Part { batch, .. }, seq) = running.taken().remove(0);
     let sizes = [RECORD_BYTES_MAX, 1];
@@ -163,14 +154,14 @@ async fn what_no_record_is_large_enough_for_is_given_up_and_blocks_nothing() {
     let (spans, kept) = (SimDisk::with_files(&spans), SimDisk::with_files(&kept));
     let stand = Stand { spans, kept, ..stand };
     let mut again = stand.start();
-    assert_eq!(again.replayed().await, [id(9)]);
+    assert_eq!(again.replayed(), [id(9)]);
 }
 
 async fn check_large(is_full: bool) {
     const N_TRACES: u64 = COMMIT_BYTES_MAX / (1 << 20) + 12;
     let stand = Stand::new(14);
     let mut running = stand.start();
-    assert!(running.replayed().await.is_empty());
+    assert!(running.replayed().is_empty());
     running.submit_batch(batch_of(1..1 + N_TRACES)).await.unwrap();
     let (Part { batch, .. }, seq) = running.taken().remove(0);
     let heavy = |span| heavy(span, seq, 1 << 20);
