@@ -10,6 +10,8 @@ pub const OK: Exit = Exit(0);
 pub const NEGATIVE: Exit = Exit(1);
 /// Could not run: usage, configuration, a port, a file.
 pub const FAILED: Exit = Exit(2);
+/// A stage of `serve` panicked. A supervisor should start it again.
+pub const PANICKED: Exit = Exit(70);
 /// `serve` cannot write its log any more: the disk failed twice. A supervisor should start it again, so
 /// that it sees what the disk really holds.
 pub const DISK_FAILED: Exit = Exit(74);

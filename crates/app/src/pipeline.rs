@@ -13,6 +13,7 @@ pub mod inspector;
 pub mod keeper;
 pub mod known;
 pub mod outlets;
+pub mod panics;
 pub mod processor;
 pub mod records;
 pub mod remote;

@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::pipeline::panics::Panics;
 use crate::pipeline::remote::Account;
 
 pub use spawn::Spawner;
@@ -76,6 +77,7 @@ pub struct Server {
     spawner: Arc<Spawner>,
     /// Tasks in the order in which they end: receivers, worker, outlets, processor.
     stages: Vec<(&'static str, JoinHandle<()>)>,
+    panics: Panics,
     api: JoinHandle<()>,
     account: Option<watch::Receiver<Account>>,
     mode: spanwise_model::Mode,
@@ -117,6 +119,7 @@ impl Server {
             state: &state,
             spawner: &spawner,
             stages: Vec::new(),
+            panics: Panics::default(),
         };
         let processor = orchestrator.map(|orchestrator| parts.processor(orchestrator));
         let mut account = None;
@@ -136,7 +139,7 @@ impl Server {
             }
             (_, None) => {}
         }
-        let mut stages = parts.stages;
+        let (mut stages, panics) = (parts.stages, parts.panics);
         stages.reverse();
         let (api_stop, api_stopped) = watch::channel(false);
         let api =
@@ -152,6 +155,7 @@ impl Server {
             ready,
             spawner,
             stages,
+            panics,
             api,
             account,
             mode: config.scaler.mode,
@@ -185,6 +189,11 @@ impl Server {
             Some(shown) => shown.stopped().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Tells of stages that panicked: nothing is taken any more then, and the process should end.
+    pub fn panics(&self) -> &Panics {
+        &self.panics
     }
 
     /// What is said on start.

@@ -22,6 +22,7 @@ use super::fanout::Fanout;
 use super::governor::Governor;
 use super::keeper::{Again, Door, KeeperHandle, Seat};
 use super::known::Known;
+use super::panics::Panics;
 use super::remote::compile_subscribed;
 use super::shards::{Part, School, Shards};
 use super::spares::Spares;
@@ -71,6 +72,8 @@ pub struct Queue {
     /// The way through the span log, if there is one.
     door: Option<Door>,
     clock: Clock,
+    /// While a stage is gone nothing is taken.
+    panics: Panics,
 }
 
 /// Shows the state of the core to the rest of the process. Called once a second and at the end.
@@ -110,9 +113,10 @@ pub fn queue(
     metrics: Metrics,
     door: Option<Door>,
     clock: Clock,
+    panics: Panics,
 ) -> (Arc<Queue>, Vec<mpsc::Receiver<Work>>) {
     let (work, receivers) = (0..shards.n()).map(|_| mpsc::channel(QUEUE_REQUESTS)).unzip();
-    (Arc::new(Queue { shards, work, spares, known, metrics, door, clock }), receivers)
+    (Arc::new(Queue { shards, work, spares, known, metrics, door, clock, panics }), receivers)
 }
 
 impl Queue {
@@ -137,6 +141,9 @@ impl Ingest for Queue {
     ) -> BoxFuture<'_, Result<(), Overloaded>> {
         async move {
             let full = Overloaded { retry_after: RETRY_AFTER };
+            if self.panics.first().is_some() {
+                return Err(full);
+            }
             let touched = self.shards.touched(&batch);
             if touched.is_empty() {
                 return Ok(());
@@ -171,6 +178,9 @@ impl Ingest for Queue {
     }
 
     fn overloaded(&self) -> Option<Overloaded> {
+        if self.panics.first().is_some() {
+            return Some(Overloaded { retry_after: RETRY_AFTER });
+        }
         self.door.as_ref().and_then(|door| door.overloaded(self.clock))
     }
 

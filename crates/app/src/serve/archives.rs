@@ -10,7 +10,7 @@ use spanwise_otlp::exporter::Backoff;
 use spanwise_otlp::transport::{ChannelLimits, Shutdown, Tls};
 
 use super::Role;
-use super::parts::{Parts, blocking};
+use super::parts::Parts;
 use super::spawn::shared;
 use crate::archiving::{
     Allowance, Emitter, Fitter, Folder, Inbox, Ladder, MEMORY_FACTOR, News, Pusher, Shown, Signal,
@@ -99,8 +99,7 @@ fn receiving(
         clock: parts.clock,
         shutdown: shutdown.clone(),
     };
-    let run = blocking("archive emitter", || emitter.run())?;
-    parts.stages.push(("archive emitter", tokio::spawn(run)));
+    parts.blocking("archive emitter", || emitter.run())?;
     let inbox = Inbox::new(Arc::clone(folder), stored, shown.clone(), parts.clock, allowance);
     Ok(Some(Service::new(Arc::new(inbox))))
 }
@@ -115,7 +114,7 @@ fn making(
     let fitted = Arc::<News>::default();
     if let Some(peer) = &archive.to {
         let pusher = pusher(parts, peer, (folder, shown), &fitted);
-        parts.stages.push(("archive pusher", tokio::spawn(pusher.run(shutdown.clone()))));
+        parts.stage("archive pusher", pusher.run(shutdown.clone()));
     }
     let waiting = Arc::<Waiting>::default();
     let fitter = Fitter {
@@ -129,8 +128,7 @@ fn making(
         shown: shown.clone(),
         clock: parts.clock,
     };
-    let run = blocking("archive fitter", || fitter.run())?;
-    parts.stages.push(("archive fitter", tokio::spawn(run)));
+    parts.blocking("archive fitter", || fitter.run())?;
     let memory = parts.config.memory_limit / 100;
     let (tap, pieces, stats) = tap(memory * TAP_PERCENT);
     let mut writer = Writer {
@@ -144,8 +142,7 @@ fn making(
         last: 0,
     };
     writer.recover().context("cannot take up windows that an earlier process left")?;
-    let run = blocking("archive writer", || writer.run())?;
-    parts.stages.push(("archive writer", tokio::spawn(run)));
+    parts.blocking("archive writer", || writer.run())?;
     shown.follow_tap(stats);
     let collector = Collector::new(windows::Config {
         every_ns: windows.every_ns,

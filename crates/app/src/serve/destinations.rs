@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use spanwise_otlp::exporter::{self, Exporter};
 use spanwise_otlp::transport::{Compression, Phase, Shutdown};
-use tracing::error;
 
 use super::outlets::Watched;
-use super::parts::{OUTLETS, Parts};
+use super::parts::{OUTLETS, Parts, blocking};
 use super::spawn::shared;
 use crate::config::{Destination, Forward, ForwardProtocol, Otlp, Sent};
 use crate::pipeline::forward::{Forwarder, Forwarders};
@@ -75,7 +74,7 @@ fn exporter(parts: &mut Parts<'_>, outlets: &Shutdown, idx: usize, otlp: &Otlp) 
     config.queue_bytes_max = parts.config.forward[idx].queue_bytes as usize;
     config.seed = parts.config.sampler.seed.wrapping_add(idx as u64);
     let (exporter, driver) = exporter::exporter(config, shared(parts.spawner));
-    parts.stages.push((OUTLETS, tokio::spawn(driver.run(outlets.clone()))));
+    parts.stage(OUTLETS, driver.run(outlets.clone()));
     exporter
 }
 
@@ -92,18 +91,14 @@ fn writer(
     sink: Box<dyn Sink>,
 ) -> Result<Queue> {
     let (handle, writer) = Writer::new(sink, forward.queue_bytes);
-    let thread = std::thread::Builder::new().name("destination".to_owned());
-    let thread = thread.spawn(move || writer.run())?;
+    let written = blocking(parts.panics.guard("destination"), move || writer.run())?;
     let mut outlets = outlets.clone();
     let closing = handle.clone();
     let ended = async move {
         outlets.reached(Phase::Draining).await;
         closing.close();
-        let joined = tokio::task::spawn_blocking(move || thread.join());
-        if !matches!(joined.await, Ok(Ok(()))) {
-            error!("a destination's thread panicked; restart the process");
-        }
+        written.await;
     };
-    parts.stages.push((OUTLETS, tokio::spawn(ended)));
+    parts.stage(OUTLETS, ended);
     Ok(Queue::Writer(handle))
 }

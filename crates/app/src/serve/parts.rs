@@ -34,6 +34,7 @@ use crate::pipeline::governor::Governor;
 use crate::pipeline::inspector::Inspector;
 use crate::pipeline::keeper::{self, Again, Door, KeeperHandle};
 use crate::pipeline::outlets::Outlet;
+use crate::pipeline::panics::{Guard, Panics};
 use crate::pipeline::processor::{Input, Processor, QUEUE_MAX};
 use crate::pipeline::remote::{Account, Remote, compile_subscribed, rules_text};
 use crate::pipeline::shards::{School, Shards};
@@ -86,9 +87,31 @@ pub(super) struct Parts<'a> {
     pub spawner: &'a Arc<Spawner>,
     /// Stages so far, sinks first.
     pub stages: Vec<(&'static str, JoinHandle<()>)>,
+    /// Hears of it when one of them panics.
+    pub panics: Panics,
 }
 
 impl Parts<'_> {
+    /// Runs a stage.
+    pub(super) fn stage(
+        &mut self,
+        name: &'static str,
+        stage: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.stages.push((name, tokio::spawn(self.panics.guarded(name, stage))));
+    }
+
+    /// Runs a stage that blocks, on a thread of its own.
+    pub(super) fn blocking(
+        &mut self,
+        name: &'static str,
+        stage: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        let ended = blocking(self.panics.guard(name), stage)?;
+        self.stages.push((name, tokio::spawn(ended)));
+        Ok(())
+    }
+
     /// The processor; returns where counts go.
     pub(super) fn processor(&mut self, orchestrator: Arc<dyn Orchestrator>) -> mpsc::Sender<Input> {
         let windows = RuleWindows::new(Arc::clone(&self.config.rules));
@@ -103,7 +126,7 @@ impl Parts<'_> {
         );
         self.state.follow_processor(shown);
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        self.stages.push(("processor", tokio::spawn(processor.run(receiver))));
+        self.stage("processor", processor.run(receiver));
         sender
     }
 
@@ -124,13 +147,13 @@ impl Parts<'_> {
             self.clock,
             Box::new(move |inspected| state.show_inspected(&inspected)),
         );
-        self.stages.push(("inspector", tokio::spawn(inspector.run(received))));
+        self.stage("inspector", inspector.run(received));
         let (account, shown) = watch::channel(Account::default());
         self.state.follow_account(shown.clone());
         let rules = rules_text(&self.config.raw_scaler)?;
         let remote =
             Remote { endpoint, rules, processor, spans, account, spawn: shared(self.spawner) };
-        self.stages.push(("subscription", tokio::spawn(remote.run(shutdown))));
+        self.stage("subscription", remote.run(shutdown));
         Ok(shown)
     }
 
@@ -150,7 +173,7 @@ impl Parts<'_> {
         let in_flight = self.config.memory_limit / 100 * IN_FLIGHT_PERCENT;
         let admission = Admission::new(in_flight, WAITING_BYTES);
         let governor = Arc::new(self.governor(&admission));
-        tokio::spawn(Governor::watch(Arc::downgrade(&governor)));
+        tokio::spawn(self.panics.guarded("governor", Governor::watch(Arc::downgrade(&governor))));
         self.state.follow_outlets(Outlets {
             hub: Arc::clone(&hub),
             governor: Arc::clone(&governor),
@@ -180,10 +203,8 @@ impl Parts<'_> {
             server = server.with_archives(service);
         }
         let server = Arc::new(server);
-        let grpc = tokio::spawn(server.serve(grpc_listener, receivers.clone()));
-        self.stages.push(("receiver grpc", grpc));
-        let http = tokio::spawn(http::serve(http_listener, intake, receivers));
-        self.stages.push(("receiver http", http));
+        self.stage("receiver grpc", server.serve(grpc_listener, receivers.clone()));
+        self.stage("receiver http", http::serve(http_listener, intake, receivers));
         Ok(())
     }
 
@@ -216,8 +237,9 @@ impl Parts<'_> {
             kept_at: Vec::new(),
         };
         let known = cores.iter().map(|core| Arc::clone(core.known())).collect();
+        let metrics = self.state.metrics.clone();
         let (queue, work) =
-            queue(shards, (spares, known), self.state.metrics.clone(), door, self.clock);
+            queue(shards, (spares, known), metrics, door, self.clock, self.panics.clone());
         let parts = cores.into_iter().zip(work).zip(School::all(shards));
         for (shard, ((core, work), school)) in parts.enumerate() {
             let state = Arc::clone(self.state);
@@ -236,7 +258,8 @@ impl Parts<'_> {
                 archive: (tap.take(), Vec::new()),
             };
             let run = async move { worker.run(work).await };
-            self.stages.push(("worker", tokio::spawn(on_own_thread("worker", run)?)));
+            self.stages
+                .push(("worker", tokio::spawn(on_own_thread(self.panics.guard("worker"), run)?)));
         }
         Ok(queue)
     }
@@ -302,13 +325,14 @@ impl Parts<'_> {
         let mut decided: Vec<&mut Decided> = traces.map(Stage::decided_mut).collect();
         let opened = keeper::open(dir, ack_on, &outlets, self.clock, &mut decided)?;
         self.state.follow_keeper(opened.shown);
-        let run = on_own_thread("keeper", opened.keeper.run())?;
-        let mark = on_own_thread("cursors", opened.marker.run())?;
+        let run = on_own_thread(self.panics.guard("keeper"), opened.keeper.run())?;
+        let mark = on_own_thread(self.panics.guard("cursors"), opened.marker.run())?;
         // They end after the destinations, and the keeper first.
         self.stages.insert(stage, ("keeper", tokio::spawn(run)));
         self.stages.insert(stage, ("cursors", tokio::spawn(mark)));
         let (replay, again) = opened.replay.start();
-        self.stages.push(("replay", tokio::spawn(on_own_thread("replay", replay)?)));
+        let replay = on_own_thread(self.panics.guard("replay"), replay)?;
+        self.stages.push(("replay", tokio::spawn(replay)));
         let shards = cores.iter_mut().zip(opened.shards).map(|(core, shard)| {
             core.read_back_from(Box::new(shard.stored));
             shard.handle
@@ -319,25 +343,25 @@ impl Parts<'_> {
 
 /// Runs something that blocks on a thread of its own; the future ends when the thread has.
 pub(super) fn blocking(
-    name: &'static str,
+    guard: Guard,
     stage: impl FnOnce() + Send + 'static,
 ) -> Result<impl Future<Output = ()>> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(stage)?;
-    Ok(async move {
-        let joined = tokio::task::spawn_blocking(move || thread.join());
-        if !matches!(joined.await, Ok(Ok(()))) {
-            error!(stage = name, "stage panicked; restart the process");
-        }
-    })
+    let thread = std::thread::Builder::new().name(guard.stage().to_owned());
+    let thread = thread.spawn(move || {
+        let _guard = guard;
+        stage();
+    })?;
+    // Its guard has told if it panicked.
+    Ok(async move { drop(tokio::task::spawn_blocking(move || thread.join()).await) })
 }
 
 /// Runs a stage on a thread of its own; the future ends when the thread has.
 fn on_own_thread(
-    name: &'static str,
+    guard: Guard,
     stage: impl Future<Output = ()> + Send + 'static,
 ) -> Result<impl Future<Output = ()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    blocking(name, move || runtime.block_on(stage))
+    blocking(guard, move || runtime.block_on(stage))
 }
 
 /// Serves the API until it is told to stop.

@@ -55,6 +55,9 @@ pub struct State {
     budget_share: Option<f64>,
     saved: Option<Saved>,
     n_shards: usize,
+    /// The shard that panics when it shows itself next.
+    #[cfg(test)]
+    panics_at: Mutex<Option<usize>>,
     inner: Mutex<Inner>,
 }
 
@@ -104,6 +107,8 @@ impl State {
             budget_share,
             saved: config.data_dir.as_deref().map(Saved::new),
             n_shards: config.shards as usize,
+            #[cfg(test)]
+            panics_at: Mutex::default(),
             inner: Mutex::default(),
         }))
     }
@@ -172,10 +177,18 @@ impl State {
         }
     }
 
+    /// Lets the thread of a shard panic within a second.
+    #[cfg(test)]
+    pub(crate) fn panic_at(&self, shard: usize) {
+        *self.panics_at.lock() = Some(shard);
+    }
+
     /// Shows a shard's core, and the first one's models on disk when that is due or `last`: it knows
     /// what all have learned. What all shards show together is published with the first, and at the
     /// end with each, as soon as each has shown something.
     pub fn show(&self, shard: usize, core: &Core, now: Timestamp, last: bool) {
+        #[cfg(test)]
+        assert_ne!(Some(shard), *self.panics_at.lock(), "as a test wants");
         let picture = if self.n_shards == 1 {
             Some(Picture::of(core, now))
         } else {
