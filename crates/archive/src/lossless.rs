@@ -40,8 +40,9 @@ pub(crate) use emit::put_field;
 use grids::Grids;
 use mark::Mark;
 
-/// Version of the sections written here.
+/// Versions of the sections written here: of blocks that are exact, and of near-lossless ones.
 const VERSION: u16 = 1;
+const VERSION_NEAR: u16 = 2;
 /// No position, no node, no value.
 const NONE: u32 = u32::MAX;
 /// Spans of one block; what is learnt is lost at its end.
@@ -127,6 +128,11 @@ impl Trace {
 
     fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Start and end as coded.
+    fn coded(&self, at: u32) -> Option<(u64, u64)> {
+        Some((*self.start.get(at as usize)?, *self.end.get(at as usize)?))
     }
 
     fn node_of(&self, at: u32) -> u32 {
@@ -235,7 +241,7 @@ fn sections(
         near.coded_bytes += block.bytes.len() as u64;
         errors.extend(block.errors);
         section.raw(&block.bytes);
-        sections.push(section.finish(tag, VERSION));
+        sections.push(section.finish(tag, if is_near { VERSION_NEAR } else { VERSION }));
         (rest, is_first) = (later, false);
     }
     errors.sort_unstable_by(f32::total_cmp);
@@ -252,7 +258,7 @@ pub(crate) fn generate(
     let mark = Mark::new(container.archive_id());
     for (number, section) in container.sections(tag).enumerate() {
         let (version, bytes) = section?;
-        if version != VERSION {
+        if !(VERSION..=VERSION_NEAR).contains(&version) {
             return Err(Error::corrupt(tag, 0, "unknown version of the section"));
         }
         let block = block::Block { bytes: &bytes, tag, number: number as u32, mark: &mark };

@@ -4,8 +4,11 @@
 //!
 //! Why a grid for all and not quantiles of each node: the promise is a relative error, and a node
 //! whose durations hardly vary then costs nothing. Why the coder of L0 and not the trees of L3: it
-//! learns as it goes, needs no model in the file, and comes out smaller. Each time is rounded
-//! relative to times as the reader has them, so errors do not add up along a trace.
+//! learns as it goes, needs no model in the file, and comes out smaller. What is rounded is the gap
+//! before a span and the tail behind its children, as they were: a duration made of them is off by
+//! no more than they are, and where it would be it is coded itself. Rounding each time relative to times as the
+//! reader has them, as was done before, keeps a trace's clock, but puts the error of a long wait into the
+//! short span behind it.
 
 mod ends;
 

@@ -10,9 +10,10 @@ pub(super) use read::{Block, read};
 pub(super) use write::write;
 
 /// The first byte of a block: everything is exact, or times and numbers are in bins and ids are
-/// made anew.
+/// made anew. The earlier way to round is only read.
 const EXACT: u8 = 0;
-const NEAR: u8 = 1;
+const NEAR_AS_READ: u8 = 1;
+const NEAR: u8 = 2;
 /// Strings of a block may be this many times larger than the block, and this much besides.
 const TEXT_EXPANSION: usize = 1024;
 const TEXT_FREE: usize = 1 << 20;

@@ -3,11 +3,16 @@
 
 use crate::structured::template::template_of;
 
-/// Bins of an octave: a distance is off by 3.5 % in the median, a duration made of several by less.
+/// Bins of an octave: a number is off by 3.5 % in the median.
 const STEPS: u32 = 5;
-/// Bins of an octave of the distance between a span's start and what came before it: no duration is
-/// off by it, since ends are rounded relative to starts as they are read.
-const STEPS_START: u32 = 3;
+/// Bins of an octave of starts, relative to what came before them. They are parts of the durations
+/// above.
+const STEPS_START: u32 = 4;
+/// Bins of an octave of ends: most durations are one of them, so these decide the median error, which
+/// may be 3 %.
+const STEPS_END: u32 = 6;
+/// As many in blocks of mode 1.
+const STEPS_AS_READ: [u32; 2] = [3, 5];
 /// Distances below this many ns are none.
 const TIME_MIN: u64 = 64;
 /// Numbers below this are exact.
@@ -23,6 +28,20 @@ pub(super) struct Grids {
     pub(super) starts: Grid,
     pub(super) ends: Grid,
     pub(super) numbers: Grid,
+    /// Times are multiples of this many ns.
+    tick: i64,
+    pub(super) rounding: Rounding,
+}
+
+/// Which distance is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rounding {
+    /// From the reference as it was given. Gaps and tails are off by their bins, and what is made of them by
+    /// no more.
+    AsGiven,
+    /// From the reference as it is read, numbers from the last one: blocks of mode 1. No time is off by
+    /// more than its bin, but a short span behind a long wait is lost in the bin of the wait.
+    AsRead,
 }
 
 /// Bins that grow with the number.
@@ -35,11 +54,36 @@ pub(super) struct Grid {
 }
 
 impl Grids {
-    pub(super) fn new() -> Self {
-        let starts = Grid { edges: edges(TIME_MIN, STEPS_START), keeps_small: false };
-        let ends = Grid { edges: edges(TIME_MIN, STEPS), keeps_small: false };
+    /// Bins of times that are multiples of `tick` ns.
+    pub(super) fn new(tick: u64) -> Self {
+        Self::with(Rounding::AsGiven, tick, [STEPS_START, STEPS_END])
+    }
+
+    /// Bins of blocks of mode 1.
+    pub(super) fn as_read() -> Self {
+        Self::with(Rounding::AsRead, 1, STEPS_AS_READ)
+    }
+
+    fn with(rounding: Rounding, tick: u64, [starts, ends]: [u32; 2]) -> Self {
+        let min = (TIME_MIN / tick).max(1);
+        let starts = Grid { edges: edges(min, starts), keeps_small: false };
+        let ends = Grid { edges: edges(min, ends), keeps_small: false };
         let numbers = Grid { edges: edges(NUMBER_MIN, STEPS), keeps_small: true };
-        Self { starts, ends, numbers }
+        Self { starts, ends, numbers, tick: tick.cast_signed(), rounding }
+    }
+
+    /// The code of the bin of a distance in time.
+    pub(super) fn code(&self, grid: &Grid, distance: i64) -> u32 {
+        let ticks = match self.tick {
+            1 => distance,
+            tick => distance.saturating_add(tick / 2).div_euclid(tick),
+        };
+        grid.code(ticks)
+    }
+
+    /// The distance in time as which a bin is read.
+    pub(super) fn distance(&self, grid: &Grid, code: u32) -> i64 {
+        grid.value(code).wrapping_mul(self.tick)
     }
 }
 

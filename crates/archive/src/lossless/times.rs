@@ -4,11 +4,12 @@
 //! Which of them is nearest is learnt per edge while coding. Children that mostly start after their
 //! parent ended are placed after it.
 
+use super::grids::{Grids, Rounding};
 use super::{Broken, NONE, State, Trace};
 use crate::entropy::{Coder, Costs, hash};
 
 /// Clocks tick in these, ns. What is a multiple of a coarser one is coded in that one.
-const UNITS: [u64; 5] = [1, 100, 1_000, 1_000_000, 1_000_000_000];
+pub(super) const UNITS: [u64; 5] = [1, 100, 1_000, 1_000_000, 1_000_000_000];
 
 const SET_UNIT: u32 = 0x40;
 const SET_START: u32 = 0x48;
@@ -36,6 +37,9 @@ pub(super) struct Ends {
 
 /// Where starts of traces lie in near-lossless files.
 const FINE_NS: i64 = 1_000_000;
+
+/// A duration that gaps and tails in their bins would bend by more than one in this many is coded itself.
+const DURATION_SHARE: u64 = 20;
 
 /// How close a time must come in near-lossless files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +71,15 @@ struct Frame {
     sibling: u32,
     /// Latest end of the children that the span waits for.
     latest: u64,
+    /// The same of times as given; a writer's only.
+    latest_given: u64,
     /// Whether the span's own end is known, and the late children are being placed.
     has_ended: bool,
     class: u32,
 }
 
-fn unit_of(time: u64) -> u32 {
+/// The coarsest unit that a time is a multiple of.
+pub(super) fn unit_of(time: u64) -> u32 {
     (1..UNITS.len()).rev().find(|&unit| time.is_multiple_of(UNITS[unit])).unwrap_or(0) as u32
 }
 
@@ -121,7 +128,9 @@ impl State {
                 let is_waited_for = stack.len() > 1 && !stack[stack.len() - 2].has_ended;
                 if is_waited_for {
                     let above = stack.len() - 2;
+                    let given = trace.given[at as usize].1;
                     stack[above].latest = stack[above].latest.max(end);
+                    stack[above].latest_given = stack[above].latest_given.max(given);
                 }
                 continue;
             }
@@ -149,7 +158,8 @@ impl State {
     ) -> Frame {
         let i = at as usize;
         let parent = trace.parent[i];
-        let predictions = self.starts(trace, (parent, sibling), is_late);
+        let family = (parent, sibling, is_late);
+        let predictions = self.starts(|at| trace.coded(at), family);
         let key = edge_key(trace, at);
         let mut edge = self.edges.get(&key).copied().unwrap_or_default();
         let best = edge.starts.best(predictions.len());
@@ -168,20 +178,41 @@ impl State {
         let is_first = parent == NONE && sibling == NONE;
         let precision = if is_first { Precision::Fine } else { Precision::Start };
         let step = Step { set: SET_START, unit, reference: predictions[best], precision };
-        let (start, class) = self.time(coder, &contexts, step, given);
+        let target = match self.rounds_as_given() {
+            Some(_) if !is_first => {
+                let real = self.starts(|at| trace.given.get(at as usize).copied(), family);
+                predictions[best].wrapping_add(given.wrapping_sub(real[best]))
+            }
+            _ => given,
+        };
+        let (mut start, class) = self.time(coder, &contexts, step, target);
+        if let (Some(_), Some(before)) = (self.rounds_as_given(), trace.coded(trace.sibling[i])) {
+            // Children stand in order of their starts, and bins may join two.
+            start = start.max(before.0.saturating_add(1));
+        }
         trace.start[i] = start;
         edge.class = class;
         self.class_in_trace = class;
         edge.starts.learn(start.cast_signed(), &predictions.map(u64::cast_signed));
         self.edges.insert(key, edge);
         let child = children.first[i];
-        Frame { at, child, sibling: NONE, latest: start, has_ended: false, class }
+        let latest_given = given;
+        Frame { at, child, sibling: NONE, latest: start, latest_given, has_ended: false, class }
     }
 
-    /// Times near which a span may start.
-    fn starts(&self, trace: &Trace, (parent, sibling): (u32, u32), is_late: bool) -> [u64; 3] {
-        let start_of = |at: u32| trace.start.get(at as usize).copied();
-        let end_of = |at: u32| trace.end.get(at as usize).copied();
+    /// The bins, if distances from times as given are rounded.
+    fn rounds_as_given(&self) -> Option<&Grids> {
+        self.grids.as_ref().filter(|grids| grids.rounding == Rounding::AsGiven)
+    }
+
+    /// Times near which a span may start, from the start and end of others.
+    fn starts(
+        &self,
+        times: impl Fn(u32) -> Option<(u64, u64)>,
+        (parent, sibling, is_late): (u32, u32, bool),
+    ) -> [u64; 3] {
+        let start_of = |at: u32| times(at).map(|times| times.0);
+        let end_of = |at: u32| times(at).map(|times| times.1);
         let base = if is_late { end_of(parent) } else { start_of(parent) };
         let base = base.or_else(|| start_of(sibling)).unwrap_or(self.last_start);
         [base, end_of(sibling).unwrap_or(base), start_of(sibling).unwrap_or(base)]
@@ -211,7 +242,14 @@ impl State {
         ];
         let precision = Precision::End;
         let step = Step { set: SET_END, unit, reference: predictions[best], precision };
-        let (end, class) = self.time(coder, &contexts, step, given);
+        let target = match self.rounds_as_given() {
+            Some(grids) => end_wanted(grids, trace, frame, (best, predictions[best])),
+            None => given,
+        };
+        let (mut end, class) = self.time(coder, &contexts, step, target);
+        if self.rounds_as_given().is_some() {
+            end = end.max(start);
+        }
         trace.end[i] = end;
         ends.class = class;
         self.class_in_trace = class;
@@ -239,7 +277,11 @@ impl State {
             [near, hash(hash(near, ends.class), 1), hash(hash(near, trace.layout[i]), 2)];
         let precision = Precision::End;
         let step = Step { set: SET_EVENT, unit, reference: predictions[best], precision };
-        let (time, class) = self.time(coder, &contexts, step, given);
+        let target = match self.rounds_as_given() {
+            Some(_) => trace.start[i].wrapping_add(given.wrapping_sub(trace.given[i].0)),
+            None => given,
+        };
+        let (time, class) = self.time(coder, &contexts, step, target);
         ends.class = class;
         ends.costs.learn(time.cast_signed(), &predictions.map(u64::cast_signed));
         self.ends.insert(key, ends);
@@ -271,9 +313,9 @@ impl State {
             return (step.reference.wrapping_add(distance), class);
         }
         let grid = if step.precision == Precision::Start { &grids.starts } else { &grids.ends };
-        let code = grid.code(wanted);
+        let code = grids.code(grid, wanted);
         let code = self.model.index(coder, contexts, (step.set, 3), code) & 0xfff;
-        let distance = grid.value(code).cast_unsigned();
+        let distance = grids.distance(grid, code).cast_unsigned();
         (step.reference.wrapping_add(distance), code / 3)
     }
 
@@ -302,6 +344,25 @@ impl State {
                 edge.nested = (edge.nested + if is_late { -1 } else { 1 }).clamp(-50, 50);
             }
         }
+    }
+}
+
+/// The end that a writer codes: as far from its reference as the given one is, unless the duration would
+/// be off by too much; then the given duration behind the start as it is read.
+fn end_wanted(grids: &Grids, trace: &Trace, frame: &Frame, (best, reference): (usize, u64)) -> u64 {
+    let i = frame.at as usize;
+    let (given_start, given_end) = trace.given[i];
+    let last_end = trace.given.get(frame.sibling as usize).map_or(given_start, |times| times.1);
+    let given = [frame.latest_given, given_start, last_end][best];
+    let distance = given_end.wrapping_sub(given);
+    let code = grids.code(&grids.ends, distance.cast_signed());
+    let read = reference.wrapping_add(grids.distance(&grids.ends, code).cast_unsigned());
+    let duration = given_end.saturating_sub(given_start);
+    let duration_read = read.saturating_sub(trace.start[i]);
+    if duration_read.abs_diff(duration) <= duration / DURATION_SHARE {
+        reference.wrapping_add(distance)
+    } else {
+        trace.start[i].wrapping_add(duration)
     }
 }
 

@@ -4,6 +4,7 @@
 //! the value before it in the span, and on what the node had last.
 
 use super::dictionary::{Mode, TEXT_COLUMN, TokenDef};
+use super::grids::Rounding;
 use super::text::Text;
 use super::topology::n_nibbles;
 use super::wire::{Kind, Value};
@@ -209,6 +210,9 @@ impl State {
             hash(hash(here, span.layout), 4),
         ];
         let set = (SET_INT + span.column % 32 * 8, 3);
+        // Near others a number is as good as the distance from them; in bins it is not.
+        let is_alone = self.grids.as_ref().is_some_and(|grids| grids.rounding == Rounding::AsGiven);
+        let predictions = if is_alone { [0; 3] } else { predictions };
         let wanted = given.wrapping_sub(predictions[best]);
         let (error, class) = match &self.grids {
             None => self.model.signed(coder, &contexts, set, wanted),

@@ -1,8 +1,8 @@
 //! Spans that end before they start.
 //!
-//! Start and end of a span are rounded to bins on their own, so a short span between long ones can
-//! come out with its end first, and whoever assembles its trace refuses it. Such a span lasts no
-//! time instead. The coder goes on from the times in the bins: what is mended here is what a reader
+//! In blocks of mode 1 start and end of a span are rounded to bins on their own, so a short span between
+//! long ones can come out with its end first, and whoever assembles its trace refuses it. Such a span
+//! lasts no time instead. The coder goes on from the times in the bins: what is mended here is what a reader
 //! hands out, and nothing that a later time is measured from.
 
 use std::ops::Range;

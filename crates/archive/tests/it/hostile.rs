@@ -77,8 +77,9 @@ fn resealing_a_good_file_changes_nothing() {
 fn memory_of_hostile_files_stays_within_their_limits() {
     let exact = [Level::Lossless, Level::NearLossless]
         .map(|level| compress(window(), &Options { level, ..Options::default() }).unwrap().bytes);
+    let earlier = include_bytes!("../fixtures/l1.v1.spwa").to_vec();
     let mut most = 0;
-    for file in exact.into_iter().chain(MODELS.clone()) {
+    for file in exact.into_iter().chain([earlier]).chain(MODELS.clone()) {
         for at in (0..file.len()).step_by(file.len() / 100) {
             for mask in [0xff, 0x80] {
                 let mut damaged = file.clone();

@@ -124,9 +124,27 @@ fn times_stay_in_their_bins() {
     assert!(near.timing_error > 0.0 && near.timing_error < 0.03, "{}", near.timing_error);
 }
 
-/// Scenario: traces whose spans are much shorter than what they wait for.
-#[test]
-fn no_span_ends_before_it_starts() {
+/// A call of the first span of its trace, which is `id` 1.
+fn record(trace: u64, id: u64, (start, end): (u64, u64)) -> SpanRecord {
+    SpanRecord {
+        trace_id: TraceId(u128::from(trace).to_be_bytes()),
+        span_id: SpanId(id.to_be_bytes()),
+        parent_id: SpanId((id - 1).min(1).to_be_bytes()),
+        service: "shop".into(),
+        operation: format!("call {id}").into(),
+        start: Timestamp(start),
+        end: Timestamp(end),
+        instance: "".into(),
+        kind: SpanKind::Server,
+        status: StatusCode::Unset,
+        trace_state: "".into(),
+        attributes: Vec::new(),
+        events: Vec::new(),
+    }
+}
+
+/// Traces whose spans are much shorter than what they wait for.
+fn waiting() -> Vec<Bytes> {
     let mut request = RequestBuilder::new();
     let second = 1_000_000_000;
     for trace in 1..200_u64 {
@@ -134,24 +152,59 @@ fn no_span_ends_before_it_starts() {
         let wait = trace * trace % 31 * 70_000_000 + trace * 12_345;
         let times = [(0, 3 * second), (wait, wait + trace % 9 * 400), (wait + 200, wait + 300)];
         for (id, (from, to)) in (1_u64..).zip(times) {
-            request.push(&SpanRecord {
-                trace_id: TraceId(u128::from(trace).to_be_bytes()),
-                span_id: SpanId(id.to_be_bytes()),
-                parent_id: SpanId((id - 1).min(1).to_be_bytes()),
-                service: "shop".into(),
-                operation: format!("call {id}").into(),
-                start: Timestamp(start + from),
-                end: Timestamp(start + to),
-                instance: "".into(),
-                kind: SpanKind::Server,
-                status: StatusCode::Unset,
-                trace_state: "".into(),
-                attributes: Vec::new(),
-                events: Vec::new(),
-            });
+            request.push(&record(trace, id, (start + from, start + to)));
         }
     }
-    let compressed = compress([request.finish()], &options()).unwrap();
+    vec![request.finish()]
+}
+
+/// Scenario: a call that lasts a microsecond begins a second after its caller. Each time rounded on its
+/// own leaves nothing of it but the rounding of the second.
+#[test]
+fn short_spans_behind_long_waits_keep_their_durations() {
+    let file = compress(waiting(), &options()).unwrap().bytes;
+    let back = generated(&file, &Limits::default()).unwrap();
+    let (real, made) = (traces(&waiting()), traces(&back));
+    assert_eq!(made.len(), real.len());
+    for (real, made) in real.iter().flatten().zip(made.iter().flatten()) {
+        // Siblings stand in the order of their starts, so they keep it.
+        assert_eq!(made.name, real.name);
+        let (real, made) = (real.end - real.start, made.end - made.start);
+        // Half a bin.
+        assert!(made.abs_diff(real) * 15 <= real, "{real} ns came back as {made}");
+    }
+}
+
+#[test]
+fn times_in_whole_milliseconds_stay_whole() {
+    let mut request = RequestBuilder::new();
+    for trace in 1..100_u64 {
+        for id in 1..4_u64 {
+            let start = (trace * 7000 + id * trace % 50) * 1_000_000;
+            let end = start + (trace * id % 40) * 1_000_000;
+            request.push(&record(trace, id, (start, end)));
+        }
+    }
+    let window = vec![request.finish()];
+    let file = compress(window.clone(), &options()).unwrap().bytes;
+    let made = traces(&generated(&file, &Limits::default()).unwrap());
+    let leaves = |traces: &[Vec<Kept>]| {
+        let mut of: Vec<u64> =
+            traces.iter().flat_map(|trace| &trace[1..]).map(|span| span.end - span.start).collect();
+        of.sort_unstable();
+        of
+    };
+    let (real, made) = (leaves(&traces(&window)), leaves(&made));
+    assert_eq!(made.len(), real.len());
+    assert!(made.iter().all(|duration| duration.is_multiple_of(1_000_000)));
+    // Bins of one tick are exact.
+    let short = |durations: &[u64]| durations.iter().filter(|d| **d < 6_000_000).count();
+    assert_eq!(short(&made), short(&real));
+}
+
+#[test]
+fn no_span_ends_before_it_starts() {
+    let compressed = compress(waiting(), &options()).unwrap();
     let mut n_spans = 0;
     for request in generated(&compressed.bytes, &Limits::default()).unwrap() {
         for head in decode(request, &spanwise_otlp::Limits::default()).unwrap().batch.spans {

@@ -5,8 +5,8 @@ use std::io;
 use bytes::Bytes;
 
 use super::{
-    EXACT, Ids, LIST_EXPANSION, LIST_FREE, Maker, NEAR, SPAN_EXPANSION, TEXT_EXPANSION, TEXT_FREE,
-    ids, model_log2,
+    EXACT, Ids, LIST_EXPANSION, LIST_FREE, Maker, NEAR, NEAR_AS_READ, SPAN_EXPANSION,
+    TEXT_EXPANSION, TEXT_FREE, ids, model_log2,
 };
 use crate::entropy::Decoder;
 use crate::error::Error;
@@ -16,6 +16,7 @@ use crate::lossless::emit::Emitter;
 use crate::lossless::grids::Grids;
 use crate::lossless::mark::Mark;
 use crate::lossless::span::SpanOf;
+use crate::lossless::times::UNITS;
 use crate::lossless::wire;
 use crate::lossless::{Broken, State, Trace};
 use crate::tag::Tag;
@@ -57,6 +58,7 @@ struct Front<'a> {
     n_traces: usize,
     n_spans: usize,
     log2: u32,
+    grids: Option<Grids>,
     content: &'a [u8],
 }
 
@@ -77,12 +79,13 @@ fn front<'a>(block: &Block<'a>, limits: &Limits) -> Result<Front<'a>, Failure> {
         return Err(Broken("the block ends early").into());
     };
     let mut content = rest;
+    let grids = grids(*mode, &mut content)?;
     let (ids, n_traces, n_spans) = match *mode {
         EXACT => {
             let reader = ids::Reader::new(&mut content)?;
             (Ids::Reads(reader), reader.n_traces() as u64, reader.n_spans() as u64)
         }
-        NEAR => {
+        NEAR | NEAR_AS_READ => {
             let (n_traces, n_spans) = ids::counts(&mut content)?;
             let n_bytes = block.bytes.len() as u64;
             if n_spans > n_bytes.saturating_mul(SPAN_EXPANSION) || n_traces > n_spans {
@@ -105,7 +108,21 @@ fn front<'a>(block: &Block<'a>, limits: &Limits) -> Result<Front<'a>, Failure> {
     if log2 != model_log2(n_spans) {
         return Err(Broken("the model has another size").into());
     }
-    Ok(Front { ids, n_traces, n_spans, log2, content })
+    Ok(Front { ids, n_traces, n_spans, log2, grids, content })
+}
+
+/// The bins of a near-lossless block.
+fn grids(mode: u8, content: &mut &[u8]) -> Result<Option<Grids>, Broken> {
+    match mode {
+        NEAR_AS_READ => Ok(Some(Grids::as_read())),
+        NEAR => {
+            let (&unit, rest) = content.split_first().ok_or(Broken("the block ends early"))?;
+            *content = rest;
+            let tick = UNITS.get(usize::from(unit)).ok_or(Broken("unknown tick of times"))?;
+            Ok(Some(Grids::new(*tick)))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn content(
@@ -118,7 +135,7 @@ fn content(
     let list_limit = block.bytes.len().saturating_mul(LIST_EXPANSION).saturating_add(LIST_FREE);
     let mut state = State::new(front.log2, text_limit, list_limit);
     let is_near = matches!(front.ids, Ids::Makes(_));
-    state.grids = is_near.then(Grids::new);
+    state.grids = front.grids.take();
     let mut decoder = Decoder::new(front.content);
     let mut dictionary = Dictionary::default();
     state.dictionary(&mut decoder, &mut dictionary)?;

@@ -8,6 +8,7 @@ use crate::lossless::builder::{Built, build};
 use crate::lossless::dictionary::TEXT_ODD;
 use crate::lossless::grids::Grids;
 use crate::lossless::span::SpanOf;
+use crate::lossless::times::{UNITS, unit_of};
 use crate::lossless::tree::Step;
 use crate::lossless::window::{Odd, Window};
 use crate::lossless::wire;
@@ -31,7 +32,9 @@ pub(in crate::lossless) fn write(
     let n_spans = traces.iter().map(Vec::len).sum();
     let log2 = model_log2(n_spans);
     let mut state = State::new(log2, usize::MAX, usize::MAX);
-    state.grids = is_near.then(Grids::new);
+    let times = window.spans.iter().flat_map(|span| [span.start, span.end]);
+    let unit = times.map(unit_of).min().unwrap_or(0);
+    state.grids = is_near.then(|| Grids::new(UNITS[unit as usize]));
     let mut encoder = if is_near { Encoder::measuring() } else { Encoder::new() };
     let mut ids = Ids::Writes(ids::Writer::default());
     let mut errors = Vec::new();
@@ -48,6 +51,9 @@ pub(in crate::lossless) fn write(
         })?;
     let ideal_bits = encoder.ideal_bits();
     let mut bytes = vec![if is_near { NEAR } else { EXACT }, log2 as u8];
+    if is_near {
+        bytes.push(unit as u8);
+    }
     if let Ids::Writes(ids) = &ids {
         if is_near { ids.finish_counts(&mut bytes) } else { ids.finish(&mut bytes) }
     }
