@@ -226,6 +226,14 @@ impl Placer {
         }
     }
 
+    /// Children of a span of the shape that was placed last, the last one first.
+    pub(crate) fn children(&self, shape: &Shape, at: usize) -> impl Iterator<Item = usize> {
+        let known = |at: u32| (at != NONE).then_some(at as usize);
+        std::iter::successors(known(self.last_child[at]), move |&child| {
+            known(shape.places[child].sibling)
+        })
+    }
+
     fn start_of(&self, at: u32, shape: &Shape, references: &[Reference], gap: i64) -> i64 {
         let place = shape.places[at as usize];
         if place.parent == NONE {

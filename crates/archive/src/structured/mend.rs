@@ -238,9 +238,7 @@ impl Mender {
                     self.stack.extend((before != NONE).then_some(before));
                 }
             }
-            let depth = shape.spans[at].1;
-            let below = (at + 1..shape.spans.len()).take_while(|&c| shape.spans[c].1 > depth);
-            let children = below.filter(|&c| shape.spans[c].1 == depth + 1 && is_inner(c));
+            let children = placer.children(shape, at).filter(|&child| is_inner(child));
             let last = children.max_by_key(|&child| (placer.end[child], child));
             self.stack.extend(last.map(|child| child as u32));
         }

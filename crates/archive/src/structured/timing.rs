@@ -16,7 +16,7 @@ use super::features::Kind;
 use super::generate::{Draws, Generated, Groups, order_siblings, purpose, starts};
 use super::mend::Mender;
 use super::model::Model;
-use super::topology::Shape;
+use super::topology::{Shape, Topology};
 use super::tree::{Step, Tree};
 
 /// Rounds in which traces whose duration is off are drawn anew.
@@ -26,6 +26,9 @@ use super::tree::{Step, Tree};
 const N_ROUNDS: u32 = 4;
 /// Turns in which traces are mended and nodes are brought to their quantiles.
 const N_TURNS: u32 = 4;
+/// Passes over a window in which the maps of its call sites are found, at most: how deep traces are must not
+/// decide how long a file takes. Recordings at hand need 16.
+const N_LEVELS_MAX: u32 = 32;
 /// A duration within one in this many of its target is right.
 const CLOSE: u64 = 64;
 
@@ -287,12 +290,12 @@ impl Times {
 
     /// Finds the maps of all nodes for what is best so far, nodes without children first.
     fn calibrate(&mut self, model: &Model, codes: &Codes, placer: &mut Placer) {
-        let heights = heights(model);
-        let top = heights.iter().copied().max().unwrap_or(0);
+        let levels = levels(&model.topology, model.sites.len());
+        let top = levels.iter().copied().max().unwrap_or(0);
         self.maps.fill(Map::default());
-        for height in 0..=top {
+        for level in 0..=top {
             let wanted = |node: u32| {
-                heights[node as usize] == height && !model.quantiles[node as usize].grid.is_empty()
+                levels[node as usize] == level && !model.quantiles[node as usize].grid.is_empty()
             };
             let mut drawn: Vec<Vec<i64>> = vec![Vec::new(); model.sites.len()];
             for trace in 0..codes.n_traces() {
@@ -365,21 +368,28 @@ fn finish<'a>(shape: &'a Shape, maps: &'a [Map]) -> impl Fn(usize, i64, i64, i64
     }
 }
 
-/// The most levels that stand below a span of each node in any shape.
-fn heights(model: &Model) -> Vec<u16> {
-    let mut heights = vec![0_u16; model.sites.len()];
-    for shape in &model.topology.shapes {
-        let mut below = vec![0_u16; shape.spans.len()];
+/// The pass in which the map of each node is found: after those of all that stands below it. Where traces
+/// are deeper than there are passes, nodes above each other share one.
+fn levels(topology: &Topology, n_nodes: usize) -> Vec<u32> {
+    let mut levels = vec![0_u32; n_nodes];
+    for shape in &topology.shapes {
+        let mut below = vec![0_u32; shape.spans.len()];
         for at in (0..shape.spans.len()).rev() {
             let node = shape.spans[at].0 as usize;
-            heights[node] = heights[node].max(below[at]);
+            levels[node] = levels[node].max(below[at]);
             let above = below[at] + 1;
             if let Some(parent) = below.get_mut(shape.places[at].parent as usize) {
                 *parent = above.max(*parent);
             }
         }
     }
-    heights
+    let top = levels.iter().copied().max().unwrap_or(0);
+    if top >= N_LEVELS_MAX {
+        for level in &mut levels {
+            *level = *level * (N_LEVELS_MAX - 1) / top;
+        }
+    }
+    levels
 }
 
 fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, placer: &mut Placer) {
@@ -396,5 +406,32 @@ fn place(model: &Model, seed: u64, generated: &mut Generated, times: &Times, pla
             generated.start.push(start.saturating_add_signed(placer.start[at]));
             generated.end.push(start.saturating_add_signed(placer.end[at]));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The levels of a chain of this many nodes, the deepest one first.
+    fn of_chain(n: u32) -> Vec<u32> {
+        let chain = (0..n).map(|depth| (n - 1 - depth, depth as u16)).collect();
+        levels(&Topology::new(vec![chain], Vec::new()), n as usize)
+    }
+
+    #[test]
+    fn who_stands_above_is_mapped_later() {
+        assert_eq!(of_chain(4), [0, 1, 2, 3]);
+        assert!(of_chain(N_LEVELS_MAX).is_sorted_by(|below, above| below < above));
+    }
+
+    /// Scenario: a file whose traces are as deep as limits allow. Every pass goes over the whole window.
+    #[test]
+    fn depth_does_not_decide_how_often_a_window_is_gone_over() {
+        let levels = of_chain(256);
+        assert!(levels.is_sorted());
+        assert!(levels.iter().all(|level| *level < N_LEVELS_MAX), "{levels:?}");
+        // All passes are made use of.
+        assert_eq!(levels[255], N_LEVELS_MAX - 1);
     }
 }
