@@ -4,6 +4,11 @@
 //! that travels with its batch until the batch has left the queue. A request that finds the budget
 //! spent waits shortly, and those waiting have a budget of their own; beyond that it is refused in a
 //! way the client may retry. A request that could never fit is refused for good, and at once.
+//!
+//! Not all of the budget is granted at all times. A request that needs more than is granted, and not
+//! more than the whole, would be told to come again for ever: it gets the rest from what is withheld,
+//! at once if it is alone, else when it has got half of what is granted, in its turn. So few of them are
+//! under way at a time, and all together never hold more than the whole.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,7 +132,8 @@ impl Charge {
     }
 
     /// The same for bytes that come from a sender who may send up to `seat_bytes` while he waits:
-    /// those are what is held without being paid for, so they count against the waiting budget.
+    /// those are what is held without being paid for, so they count against the waiting budget. No more
+    /// than half of that budget, so that nobody is refused for his size alone.
     pub async fn grow_from(&mut self, more: u64, seat_bytes: u64) -> Result<(), Full> {
         let needed = self.bytes.saturating_add(more);
         self.check_possible(needed)?;
@@ -181,19 +187,33 @@ impl Charge {
             return Err(Full::Busy);
         };
         for _ in 0..N_WAITS {
-            let taken = self.shared.free.acquire_many(permits);
-            match tokio::time::timeout(WAIT_MAX / N_WAITS, taken).await {
-                Ok(Ok(taken)) => {
-                    taken.forget();
-                    return Ok(());
-                }
-                Ok(Err(_)) => return Err(Full::Busy),
-                // Alone by now, maybe.
-                Err(_) if self.borrow(permits.into()) => return Ok(()),
-                Err(_) => {}
+            let tried = tokio::time::timeout(WAIT_MAX / N_WAITS, self.take_turn(permits)).await;
+            // Alone by now, maybe.
+            if tried.is_ok() || self.borrow(permits.into()) {
+                return Ok(());
             }
         }
         Err(Full::Busy)
+    }
+
+    /// Waits, behind those who came before, for what can be had of what is granted, and takes the rest
+    /// from what is withheld.
+    async fn take_turn(&self, permits: u32) {
+        let Shared { free, total, withheld, .. } = &*self.shared;
+        let granted = total.saturating_sub(withheld.load(ORDER));
+        let is_fitting = self.bytes + u64::from(permits) <= granted;
+        let half = u32::try_from((granted / 2).saturating_sub(self.bytes)).unwrap_or(u32::MAX);
+        let n_free = if is_fitting { permits } else { permits.min(half) };
+        let missing = u64::from(permits - n_free);
+        let taken = |withheld: u64| withheld.checked_sub(missing);
+        if let Ok(turn) = free.acquire_many(n_free).await
+            && withheld.fetch_update(ORDER, ORDER, taken).is_ok()
+        {
+            turn.forget();
+            return;
+        }
+        // Others have what is withheld: again after a while.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -211,6 +231,7 @@ struct Seat<'a> {
 
 impl<'a> Seat<'a> {
     fn take(shared: &'a Shared, bytes: u64) -> Option<Self> {
+        let bytes = bytes.min(shared.waiting_max / 2);
         let fits = |waiting: u64| {
             let waiting = waiting.saturating_add(bytes);
             (waiting <= shared.waiting_max).then_some(waiting)
@@ -288,7 +309,7 @@ mod tests {
         let mut other = admission.charge();
         charge.release(5);
         other.grow(5).await.unwrap();
-        assert_eq!(charge.grow(10).await, Err(Full::Busy), "not alone");
+        assert_eq!(other.grow(10).await, Err(Full::Busy), "not alone");
         drop(other);
         // Neither what is free nor what is withheld suffices alone.
         charge.set(10).await.unwrap();
@@ -302,21 +323,104 @@ mod tests {
         assert_eq!(two.grow(10).await, Err(Full::Busy));
     }
 
+    /// One small request after another.
+    async fn small(admission: &Admission, idx: u64) {
+        loop {
+            let mut charge = admission.charge();
+            // What is refused comes again.
+            let _ = charge.grow(5).await;
+            tokio::time::sleep(Duration::from_millis(100 + idx)).await;
+        }
+    }
+
+    /// Sees to it that no more than a quarter is granted.
+    async fn govern(admission: &Admission) {
+        loop {
+            admission.grant(25);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Scenario: a quarter is granted, and small requests hold and want all of it all the time; a request
+    /// comes, in one piece or in many, that needs more than that.
+    /// Guarantees: it gets through, and everything together never holds more than the whole.
+    #[tokio::test(start_paused = true)]
+    async fn who_needs_more_than_is_granted_gets_through_beside_others() {
+        for piece in [60, 1] {
+            let admission = Admission::new(100, 1_000);
+            admission.grant(25);
+            let others = futures_util::future::join_all((0..8).map(|idx| small(&admission, idx)));
+            tokio::select! {
+                _ = others => {}
+                () = govern(&admission) => {}
+                () = large(&admission, piece) => {}
+            }
+            assert_eq!(admission.in_flight_bytes(), 0);
+        }
+    }
+
+    /// Five large requests, one after another, each taken in pieces of this size.
+    async fn large(admission: &Admission, piece: u64) {
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut charge = admission.charge();
+            while charge.bytes() < 60 {
+                charge.grow(piece).await.unwrap();
+                assert!(admission.in_flight_bytes() <= 100);
+            }
+        }
+    }
+
+    /// Scenario: three requests need more than is granted, beside a small one.
+    /// Guarantees: not all of them get it at a time, and each does in the end.
+    #[tokio::test(start_paused = true)]
+    async fn those_who_need_more_than_is_granted_take_turns() {
+        let admission = Admission::new(100, 1_000);
+        admission.grant(20);
+        let mut small = admission.charge();
+        small.grow(2).await.unwrap();
+        let mut first = admission.charge();
+        first.grow(50).await.unwrap();
+        let (mut second, mut third) = (admission.charge(), admission.charge());
+        assert_eq!(second.grow(50).await, Err(Full::Busy), "more than the whole together");
+        assert_eq!(admission.in_flight_bytes(), 52);
+        drop(first);
+        admission.grant(20);
+        second.grow(50).await.unwrap();
+        let waiting = third.grow(50);
+        let ending = async {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            drop(second);
+            admission.grant(20);
+        };
+        let (got, ()) = tokio::join!(waiting, ending);
+        got.unwrap();
+        drop((third, small));
+        admission.grant(20);
+        assert_eq!(admission.in_flight_bytes(), 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn waiting_is_bounded_in_bytes_and_in_time() {
-        let admission = Admission::new(100, 50);
+        let admission = Admission::new(100, 80);
         let mut holder = admission.charge();
         holder.grow(100).await.unwrap();
+        let mut large = admission.charge();
+        let mut others = admission.charge();
 
         let mut patient = admission.charge();
         {
             let mut waiting = std::pin::pin!(patient.grow(40));
             assert!(waiting.as_mut().now_or_never().is_none());
             assert_eq!(admission.waiting_bytes(), 40);
-            // No seat is left for 20 more bytes: refused without waiting.
-            let mut late = admission.charge();
-            assert_eq!(late.grow(20).now_or_never(), Some(Err(Full::Busy)));
-
+            {
+                // Counted as half of what may wait, whatever its size.
+                let mut waiting = std::pin::pin!(large.grow(70));
+                assert!(waiting.as_mut().now_or_never().is_none());
+                assert_eq!(admission.waiting_bytes(), 80);
+                // No seat is left for 20 more bytes: refused without waiting.
+                assert_eq!(others.grow(20).now_or_never(), Some(Err(Full::Busy)));
+            }
             holder.release(40);
             waiting.await.unwrap();
         }
