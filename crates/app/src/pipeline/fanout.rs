@@ -50,14 +50,24 @@ impl Fanout {
         !self.forward.0.is_empty() || self.hub.has_subscribers()
     }
 
-    /// Hands on sampled spans.
-    pub fn sampled(&mut self, sampled: &[SampledSpan], sites: &CallSites, now: Timestamp) {
+    /// Hands on sampled spans; `is_whole`: with their bytes.
+    pub fn sampled(
+        &mut self,
+        sampled: &[SampledSpan],
+        is_whole: bool,
+        sites: &CallSites,
+        now: Timestamp,
+    ) {
         if sampled.is_empty() {
             return;
         }
         self.count(sampled, sites);
-        self.hub.publish(sampled, sites);
-        self.forward.send(sampled, sites);
+        if is_whole {
+            self.hub.publish(sampled, sites);
+            self.forward.send(sampled, sites);
+        } else {
+            self.hub.skip(sampled);
+        }
         self.records.sampled(sampled, sites, now);
     }
 

@@ -391,10 +391,11 @@ impl Worker {
     }
 
     fn hand_on_sampled(&mut self, sampled: &mut Vec<SampledSpan>, now: Timestamp) {
-        if self.fanout.sends_spans() {
+        let is_whole = self.fanout.sends_spans();
+        if is_whole {
             self.core.fill_sampled(sampled);
         }
-        self.fanout.sampled(sampled, self.core.sites(), now);
+        self.fanout.sampled(sampled, is_whole, self.core.sites(), now);
         self.core.recycle(sampled);
     }
 

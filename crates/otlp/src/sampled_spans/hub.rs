@@ -1,4 +1,4 @@
-//! Where sampled spans meet their subscribers: one publisher, any number of bounded queues.
+//! Where sampled spans meet their subscribers: any number of bounded queues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -177,6 +177,12 @@ impl Hub {
         !self.state.lock().subscribers.is_empty()
     }
 
+    /// Counts spans whose bytes were not brought back since nobody was [subscribed](Hub::has_subscribers):
+    /// who has come since, or comes again, has missed them.
+    pub fn skip(&self, spans: &[SampledSpan]) {
+        self.state.lock().skip(n_sendable(spans));
+    }
+
     /// Gives every span a sequence number and puts it into every queue. Spans without bytes (from
     /// columns) cannot be sent and are left out.
     ///
@@ -185,13 +191,12 @@ impl Hub {
         {
             let mut state = self.state.lock();
             if state.subscribers.is_empty() {
-                let n_spans = spans.iter().filter(|span| !span.batch.bytes.is_empty()).count();
-                state.next_sequence += n_spans as u64;
+                state.skip(n_sendable(spans));
                 return;
             }
         }
-        // Encoded without the lock, which connections take too. There is one publisher, so the
-        // order stays; who unsubscribes meanwhile only makes the work useless.
+        // Encoded without the lock, which connections take too. What one publisher hands over stays in
+        // order; who unsubscribes meanwhile only makes the work useless.
         let mut rest = spans;
         while !rest.is_empty() {
             let (parcel, tail) = rest.split_at(parcel_len(rest));
@@ -335,6 +340,13 @@ impl State {
         }
     }
 
+    fn skip(&mut self, n_spans: u64) {
+        self.next_sequence += n_spans;
+        for subscriber in &mut self.subscribers {
+            subscriber.queue.skip(n_spans);
+        }
+    }
+
     fn rule_set(
         &mut self,
         request: &SubscribeRequest,
@@ -418,6 +430,14 @@ impl Delivery {
         };
         [head.encode_to_vec().into(), self.body]
     }
+}
+
+/// How many of the spans have bytes, here or in a log: others come from columns.
+fn n_sendable(spans: &[SampledSpan]) -> u64 {
+    let raw = |span: &&SampledSpan| {
+        span.batch.spans.get(span.span_idx as usize).is_some_and(|head| head.raw.len > 0)
+    };
+    spans.iter().filter(raw).count() as u64
 }
 
 /// How many of the spans go into one parcel.

@@ -48,6 +48,11 @@ impl Queue {
         }
     }
 
+    /// Spans that are published in no parcel: missed.
+    pub(super) const fn skip(&mut self, n_spans: u64) {
+        self.next += n_spans;
+    }
+
     /// The next parcel, its first sequence number, and how many spans were missed before it. With
     /// nothing to send, the same for the span that comes next.
     pub(super) fn pop(&mut self) -> (Option<Arc<Parcel>>, u64, u64) {

@@ -323,7 +323,9 @@ impl Desk {
         if is_free && self.pay(Payer::Chance, held.cost, held.tenant, self.last) {
             return Verdict::Keep(self.kept_by_chance(&held));
         }
-        if self.has_room_for(held.cost, &[None; N_LANES], settled) {
+        // What chance has won comes before whoever waits.
+        while self.is_full(held.cost) && self.give_up_worst(settled) {}
+        if !self.is_full(held.cost) {
             self.owe(held);
             return self.ticket();
         }
@@ -372,11 +374,15 @@ impl Desk {
         Verdict::Hold(Ticket(self.next_ticket - 1))
     }
 
-    /// Whether a trace would not be the next of its lane to go. Holding one only to give it up for the next
-    /// costs whoever holds its bytes a copy of them.
+    /// Whether a trace would not be the next to go: its lane has fewer than another one, or somebody there
+    /// scores less. Holding one only to give it up for the next costs whoever holds its bytes a copy of
+    /// them.
     fn would_stay(&self, idx: usize, claim: Claim, cost: Cost) -> bool {
-        let worst = self.lanes[idx].waiting.first();
-        !self.is_full(cost) || worst.is_none_or(|&(bits, _)| ordered(claim.bits) > bits)
+        let Some(&(worst, _)) = self.lanes[idx].waiting.first() else { return true };
+        let n_most = self.lanes.iter().map(|lane| lane.waiting.len()).max().unwrap_or_default();
+        // Lanes even out, and then nobody moves for being of another lane.
+        let is_short = self.lanes[idx].waiting.len() + 1 < n_most;
+        is_short || ordered(claim.bits) > worst || !self.is_full(cost)
     }
 
     /// Whether somebody must leave the reserve before this can be held.
@@ -393,16 +399,29 @@ impl Desk {
         settled: &mut Vec<Settled>,
     ) -> bool {
         while self.is_full(cost) {
-            let fullest = (0..N_LANES).max_by_key(|&idx| self.lanes[idx].waiting.len());
-            let worst = fullest.and_then(|idx| Some((idx, *self.lanes[idx].waiting.first()?)));
-            let Some((idx, (bits, slot))) = worst else { return false };
+            let Some((idx, bits, _)) = self.worst() else { return false };
             let is_better = |claim: &Option<Claim>| claim.is_some_and(|c| ordered(c.bits) > bits);
             let elsewhere = claims.iter().enumerate().any(|(i, c)| i != idx && c.is_some());
             if !is_better(&claims[idx]) && !elsewhere {
                 return false;
             }
-            self.lanes[idx].waiting.pop_first();
-            let Some(held) = self.reserve.get_mut(slot) else { continue };
+            self.give_up_worst(settled);
+        }
+        true
+    }
+
+    /// The worst of the lane in which most wait: lane, score and slot.
+    fn worst(&self) -> Option<(usize, u32, u32)> {
+        let idx = (0..N_LANES).max_by_key(|&idx| self.lanes[idx].waiting.len())?;
+        let &(bits, slot) = self.lanes[idx].waiting.first()?;
+        Some((idx, bits, slot))
+    }
+
+    /// Has that one wait in its lane no longer, and at all if it waits in no other; `false` = nobody waits.
+    fn give_up_worst(&mut self, settled: &mut Vec<Settled>) -> bool {
+        let Some((idx, _, slot)) = self.worst() else { return false };
+        self.lanes[idx].waiting.pop_first();
+        if let Some(held) = self.reserve.get_mut(slot) {
             held.claims[idx] = None;
             if held.claims.iter().all(Option::is_none) {
                 self.give_up(slot, self.last, settled);

@@ -149,6 +149,19 @@ fn who_comes_back_is_told_what_passed_meanwhile() {
 }
 
 #[test]
+fn what_nobody_wanted_whole_was_missed_by_who_came_meanwhile() {
+    let hub = hub(1 << 20);
+    let (sampled, sites) = spans(4);
+    let subscription = hub.subscribe(&request("")).unwrap();
+    assert_eq!(decoded(subscription.take().unwrap().unwrap()).missed_total, 0);
+    hub.skip(&sampled[..3]);
+    hub.publish(&sampled[3..], &sites);
+    let batch = decoded(subscription.take().unwrap().unwrap());
+    assert_eq!((batch.first_sequence, batch.missed_total, batch.reasons.len()), (3, 3, 1));
+    assert_eq!(hub.n_sampled(), 4);
+}
+
+#[test]
 fn counts_go_to_the_subscribers_of_their_rules() {
     let hub = hub(1 << 20);
     let revision = hub.revision();

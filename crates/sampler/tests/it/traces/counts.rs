@@ -42,15 +42,28 @@ fn adjusted_counts_reproduce_true_counts() {
     // Not of `SampleHST`: under a small budget it keeps nothing common, by design.
     for algorithm in [Algorithm::Hybrid, Algorithm::Uniform, Algorithm::LasCasas] {
         for n_shards in [1, 4] {
-            check_counts(algorithm, n_shards);
+            check_counts(algorithm, n_shards, Bound::whole(BUDGET), Waiting::default());
         }
     }
 }
 
-fn check_counts(algorithm: Algorithm, n_shards: usize) {
+/// Guarantees: the same where few may wait and keeps must wait for the minute's budget: what chance has
+/// won then takes the place of who waits for content.
+#[test]
+fn counts_are_true_where_few_wait_and_the_minute_is_spent() {
+    let waiting = Waiting { n_traces: 64, ..Waiting::default() };
+    for burst in [1.0, 0.8] {
+        let bound = Bound { burst, ..Bound::whole(BUDGET) };
+        check_counts(Algorithm::Hybrid, 1, bound, waiting);
+    }
+}
+
+const BUDGET: Budget = Budget::share(0.1);
+
+fn check_counts(algorithm: Algorithm, n_shards: usize, bound: Bound, waiting: Waiting) {
     let stream = stream(11);
-    let ledger = Ledger::new(Bound::whole(Budget::share(0.1))).unwrap();
-    let config = Config { algorithm, waiting: Waiting::default(), seed: 1 };
+    let ledger = Ledger::new(bound).unwrap();
+    let config = Config { algorithm, waiting, seed: 1 };
     let shard = |_| TraceSampler::new(config, ledger.clone()).unwrap();
     let mut player = Player::new((0..n_shards).map(shard).collect());
     for (_, made) in &stream {
