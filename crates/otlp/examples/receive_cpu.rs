@@ -36,7 +36,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use spanwise_model::Batch;
 use spanwise_otlp::admission::{Admission, Charge};
 use spanwise_otlp::exporter::{Client, Config, ExportError, Protocol};
-use spanwise_otlp::receiver::{self, Ingest, Intake, Overloaded, ReceiverEvent, RequestMeta, grpc};
+use spanwise_otlp::receiver::{self, Ingest, Intake, NotTaken, ReceiverEvent, RequestMeta, grpc};
 use spanwise_otlp::transport::{Endpoint, shutdown_channel};
 use spanwise_otlp::{KeptSpan, Limits, bench_payload, decode, reframe};
 
@@ -76,7 +76,7 @@ impl Ingest for Drain {
         batch: Batch,
         _: RequestMeta,
         charge: Charge,
-    ) -> BoxFuture<'_, Result<(), Overloaded>> {
+    ) -> BoxFuture<'_, Result<(), NotTaken>> {
         drop((batch, charge));
         std::future::ready(Ok(())).boxed()
     }

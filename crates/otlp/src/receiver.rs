@@ -25,6 +25,6 @@ pub use bind::{BindError, bind, check_bind};
 pub use config::{Config, Ports};
 pub use intake::Intake;
 pub use port::{
-    ConnectionEnd, Ingest, Outcome, Overloaded, Protocol, ReceiverEvent, RequestMeta,
+    ConnectionEnd, Ingest, NotTaken, Outcome, Overloaded, Protocol, ReceiverEvent, RequestMeta,
     RequestOutcome,
 };

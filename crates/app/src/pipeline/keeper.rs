@@ -293,9 +293,15 @@ impl<D: Disk> Keeper<D> {
             }
             return;
         }
-        let mut waiting: Vec<(u64, Submitted)> = Vec::with_capacity(submitted.len());
+        let mut waiting = Vec::with_capacity(submitted.len());
+        let mut n_bytes = 0;
         for mut one in submitted.drain(..) {
             let (packed, n_parts) = (&one.packed, one.seats.len() as u32);
+            n_bytes += packed.bytes.len() as u64;
+            if n_bytes > COMMIT_BYTES_MAX / 2 {
+                self.commit_taken(std::mem::take(&mut waiting));
+                n_bytes = packed.bytes.len() as u64;
+            }
             match self.spans.append_held(Kind::BATCH, packed.codec, &packed.bytes, n_parts) {
                 Ok(seq) => {
                     if self.durability == Durability::Memory {
@@ -309,6 +315,11 @@ impl<D: Disk> Keeper<D> {
                 }
             }
         }
+        self.commit_taken(waiting);
+    }
+
+    /// Commits requests that were appended, hands them on and answers.
+    fn commit_taken(&mut self, waiting: Vec<(u64, Submitted)>) {
         match self.spans.commit() {
             Ok(committed) => {
                 self.acknowledge(waiting.len() as u64);

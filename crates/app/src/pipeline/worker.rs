@@ -13,7 +13,7 @@ use anyhow::Result;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use spanwise_model::{Batch, SampledSpan, Timestamp};
 use spanwise_otlp::admission::Charge;
-use spanwise_otlp::receiver::{Ingest, Overloaded, ReceiverEvent, RequestMeta};
+use spanwise_otlp::receiver::{Ingest, NotTaken, Overloaded, ReceiverEvent, RequestMeta};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -138,11 +138,11 @@ impl Ingest for Queue {
         mut batch: Batch,
         _meta: RequestMeta,
         charge: Charge,
-    ) -> BoxFuture<'_, Result<(), Overloaded>> {
+    ) -> BoxFuture<'_, Result<(), NotTaken>> {
         async move {
             let full = Overloaded { retry_after: RETRY_AFTER };
             if self.panics.first().is_some() {
-                return Err(full);
+                return Err(full.into());
             }
             let touched = self.shards.touched(&batch);
             if touched.is_empty() {

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use spanwise_model::{Batch, TraceId};
 use spanwise_otlp::admission::{Admission, Charge};
-use spanwise_otlp::receiver::{self, Ingest, Intake, Overloaded, ReceiverEvent, RequestMeta, grpc};
+use spanwise_otlp::receiver::{self, Ingest, Intake, NotTaken, ReceiverEvent, RequestMeta, grpc};
 use spanwise_otlp::transport::{ShutdownHandle, shutdown_channel};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -168,7 +168,7 @@ impl Ingest for Ids {
         batch: Batch,
         _: RequestMeta,
         charge: Charge,
-    ) -> BoxFuture<'_, Result<(), Overloaded>> {
+    ) -> BoxFuture<'_, Result<(), NotTaken>> {
         let mut ids = self.0.lock();
         ids.extend(batch.spans.iter().map(|head| head.trace_id));
         drop(charge);

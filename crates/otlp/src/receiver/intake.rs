@@ -16,7 +16,7 @@ use crate::json::json_to_protobuf;
 use crate::receiver::config::Config;
 use crate::receiver::inflate::{Inflater, STEP_BYTES};
 use crate::receiver::port::{
-    Ingest, Outcome, Overloaded, Protocol, ReceiverEvent, RequestMeta, RequestOutcome,
+    Ingest, NotTaken, Outcome, Overloaded, Protocol, ReceiverEvent, RequestMeta, RequestOutcome,
 };
 use crate::receiver::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
@@ -163,7 +163,13 @@ impl Intake {
         let meta = RequestMeta { protocol, peer, compression, wire_bytes };
         match self.ingest.submit(decoded.batch, meta, charge).await {
             Ok(()) => Ok(accepted),
-            Err(overloaded) => Err(self.overloaded(overloaded)),
+            Err(NotTaken::Overloaded(overloaded)) => Err(self.overloaded(overloaded)),
+            Err(NotTaken::TooLarge { n_bytes, limit }) => {
+                let text = format!(
+                    "request takes {n_bytes} bytes on disk, more than the limit of {limit}; send less at once"
+                );
+                Err(Refusal::new(RefusalKind::TooLarge, text))
+            }
         }
     }
 

@@ -21,7 +21,7 @@ pub trait Ingest: Send + Sync {
         batch: Batch,
         meta: RequestMeta,
         charge: Charge,
-    ) -> BoxFuture<'_, Result<(), Overloaded>>;
+    ) -> BoxFuture<'_, Result<(), NotTaken>>;
 
     /// An empty batch whose tables a request may be decoded into, if there is a used one.
     fn spare(&self) -> Batch {
@@ -37,11 +37,31 @@ pub trait Ingest: Send + Sync {
     }
 }
 
+/// Why a batch was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// Not now.
+    Overloaded(Overloaded),
+    /// Never: the client is told not to send it again.
+    TooLarge {
+        /// Bytes it would take where it is stored.
+        n_bytes: u64,
+        /// Bytes it may take there.
+        limit: u64,
+    },
+}
+
 /// A batch was not taken; the client keeps it and sends it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overloaded {
     /// When the client may come again: `RetryInfo` or `Retry-After` (in whole seconds, rounded up).
     pub retry_after: Duration,
+}
+
+impl From<Overloaded> for NotTaken {
+    fn from(overloaded: Overloaded) -> Self {
+        Self::Overloaded(overloaded)
+    }
 }
 
 /// How a request came in.

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use spanwise_model::Batch;
 use spanwise_otlp::admission::{Admission, Charge};
 use spanwise_otlp::receiver::{
-    Config, Ingest, Intake, Outcome, Overloaded, ReceiverEvent, RequestMeta, RequestOutcome, bind,
-    grpc, http,
+    Config, Ingest, Intake, NotTaken, Outcome, Overloaded, ReceiverEvent, RequestMeta,
+    RequestOutcome, bind, grpc, http,
 };
 use spanwise_otlp::sampled_spans::Service;
 use spanwise_otlp::transport::{ShutdownHandle, Spawn, shutdown_channel};
@@ -60,6 +60,8 @@ pub(crate) enum Mood {
     Hoards,
     /// Has no room.
     Refuses,
+    /// Will never have room for it.
+    NeverTakes,
     /// Refuses before reading.
     Closed,
 }
@@ -82,11 +84,16 @@ impl Ingest for Notes {
         batch: Batch,
         meta: RequestMeta,
         charge: Charge,
-    ) -> BoxFuture<'_, Result<(), Overloaded>> {
+    ) -> BoxFuture<'_, Result<(), NotTaken>> {
         assert!(charge.bytes() >= batch.heap_bytes(), "a batch comes paid for");
         let mood = *self.mood.lock();
         if mood == Mood::Refuses {
-            return std::future::ready(Err(Overloaded { retry_after: PAUSE })).boxed();
+            let overloaded = Overloaded { retry_after: PAUSE };
+            return std::future::ready(Err(overloaded.into())).boxed();
+        }
+        if mood == Mood::NeverTakes {
+            let too_large = NotTaken::TooLarge { n_bytes: 2_000, limit: 1_000 };
+            return std::future::ready(Err(too_large)).boxed();
         }
         if mood == Mood::Hoards {
             self.charges.lock().push(charge);

@@ -234,6 +234,18 @@ async fn overload_is_unavailable_and_names_the_pause() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_to_be_stored_is_refused_for_good() {
+    let receivers = start().await;
+    *receivers.notes.mood.lock() = Mood::NeverTakes;
+    let status = export(&receivers, rich(3)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(spanwise_otlp::parse_retry_delay(status.details()), None);
+    assert!(status.message().contains("limit of 1000"), "{}", status.message());
+    assert_eq!(receivers.notes.outcomes(), [RequestOutcome::TooLarge]);
+    receivers.stop().await;
+}
+
+#[tokio::test]
 async fn a_spent_budget_refuses_until_a_batch_leaves_the_queue() {
     let receivers = Setup { in_flight_bytes: 1 << 20, waiting_bytes: 0, ..Setup::default() };
     let receivers = receivers.start().await;

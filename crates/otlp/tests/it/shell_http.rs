@@ -184,6 +184,15 @@ async fn overload_is_503_with_whole_seconds_to_wait() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_to_be_stored_is_413_and_names_the_limit() {
+    let receivers = start().await;
+    *receivers.notes.mood.lock() = Mood::NeverTakes;
+    let reply = traces(&receivers, &[PROTOBUF], &rich(2).encode_to_vec()).await;
+    assert!(check_error(&reply, 413, 8).contains("limit of 1000"));
+    receivers.stop().await;
+}
+
+#[tokio::test]
 async fn other_paths_methods_and_signals_are_told_where_to_go() {
     let receivers = start().await;
     for path in ["/v1/metrics", "/v1/logs"] {

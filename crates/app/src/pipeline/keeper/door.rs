@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 use spanwise_assembler::{Decided, Share};
 use spanwise_model::{Batch, CallSites};
 use spanwise_otlp::admission::Charge;
-use spanwise_otlp::receiver::Overloaded;
+use spanwise_otlp::receiver::{NotTaken, Overloaded};
 use spanwise_otlp::{KeptSpan, reframe};
-use spanwise_wal::{Compressor, Position};
+use spanwise_wal::{Compressor, Position, RECORD_BYTES_MAX};
 use tokio::sync::{mpsc, oneshot};
 
 use super::message::{Entry, KeptPack, Message, Packed, Seat, Submitted, Verdicts};
@@ -97,18 +97,23 @@ impl Door {
     /// kept for them.
     ///
     /// # Errors
-    /// It could not be written and is nowhere.
+    /// It could not be written, or is larger than what may be, and is nowhere.
     pub async fn submit(
         &self,
         packed: Packed,
         seats: Vec<Seat>,
         charge: Arc<Charge>,
-    ) -> Result<(), Overloaded> {
+    ) -> Result<(), NotTaken> {
+        let (n_bytes, limit) = (packed.bytes.len() as u64, u64::from(RECORD_BYTES_MAX));
+        if n_bytes > limit {
+            // Here and not in the log, which would rest for it.
+            return Err(NotTaken::TooLarge { n_bytes, limit });
+        }
         let refused = Overloaded { retry_after: REST };
         let (answer, answered) = oneshot::channel();
         let submitted = Submitted { packed, seats, charge, answer: Some(answer) };
         self.submit.send(submitted).await.map_err(|_| refused)?;
-        answered.await.map_err(|_| refused)?
+        Ok(answered.await.map_err(|_| refused)??)
     }
 
     /// Whether nothing is taken now, and when to come again.

@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use spanwise_assembler::LateConfig;
 use spanwise_model::{Batch, Timestamp, TraceId};
 use spanwise_otlp::admission::Admission;
+use spanwise_otlp::receiver::NotTaken;
 use spanwise_otlp::{Limits, RequestBuilder, decode};
 use spanwise_wal::testing::SimDisk;
 use tokio::sync::mpsc::Receiver;
@@ -17,6 +18,7 @@ use crate::pipeline::worker::Work;
 
 mod dead;
 mod decisions;
+mod large;
 mod power;
 mod sharing;
 
@@ -138,12 +140,12 @@ impl Stand {
 }
 
 impl Running {
-    async fn submit(&self, number: u64) -> Result<(), Overloaded> {
+    async fn submit(&self, number: u64) -> Result<(), NotTaken> {
         self.submit_batch(batch(number)).await
     }
 
     /// As receivers do.
-    async fn submit_batch(&self, mut batch: Batch) -> Result<(), Overloaded> {
+    async fn submit_batch(&self, mut batch: Batch) -> Result<(), NotTaken> {
         let charge = Arc::new(self.admission.charge());
         let shards = Shards::new(self.shards.len() as u32);
         let touched = shards.touched(&batch);
@@ -333,7 +335,8 @@ async fn a_full_disk_stops_acknowledging_and_recovers() {
     running.submit(1).await.unwrap();
     stand.spans.set_capacity(Some(0));
     let refused = running.submit(2).await.unwrap_err();
-    assert_eq!(refused.retry_after, Duration::from_secs(1));
+    let again = Overloaded { retry_after: Duration::from_secs(1) };
+    assert_eq!(refused, NotTaken::Overloaded(again));
     let clock = Clock::start();
     assert!(running.door.overloaded(clock).is_some(), "refused before it is read");
     assert!(running.shown.get().problem.is_some());

@@ -10,7 +10,7 @@ use spanwise::serve::Spawner;
 use spanwise_model::Batch;
 use spanwise_otlp::admission::{Admission, Charge};
 use spanwise_otlp::receiver::{
-    Config, Ingest, Intake, Overloaded, Protocol, ReceiverEvent, RequestMeta, bind, grpc, http,
+    Config, Ingest, Intake, NotTaken, Protocol, ReceiverEvent, RequestMeta, bind, grpc, http,
 };
 use spanwise_otlp::transport::{ShutdownHandle, Spawn, shutdown_channel};
 use tokio::runtime::Runtime;
@@ -26,7 +26,7 @@ impl Ingest for Received {
         batch: Batch,
         meta: RequestMeta,
         _charge: Charge,
-    ) -> BoxFuture<'_, Result<(), Overloaded>> {
+    ) -> BoxFuture<'_, Result<(), NotTaken>> {
         self.0.lock().push((meta.protocol, batch));
         std::future::ready(Ok(())).boxed()
     }
