@@ -24,6 +24,8 @@ mod showing;
 mod signal;
 mod writer;
 
+use anyhow::{Result, bail};
+
 pub use allowance::Allowance;
 pub use emitter::Emitter;
 pub use fitter::{Fitter, MEMORY_FACTOR, Waiting};
@@ -36,3 +38,21 @@ pub use record::{Received, Record, Step};
 pub use showing::{Lost, Showing, Shown};
 pub use signal::Signal;
 pub use writer::Writer;
+
+/// A fault in how one archive is worked on costs that archive, or that level of it, not what comes after.
+fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let work = std::panic::AssertUnwindSafe(work);
+    std::panic::catch_unwind(work).unwrap_or_else(|_| bail!("{what} panicked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_an_error_of_what_was_worked_on() {
+        let fault = guarded("the fit", || -> Result<()> { panic!("index out of bounds") });
+        assert_eq!(fault.unwrap_err().to_string(), "the fit panicked");
+        assert_eq!(guarded("the fit", || Ok(7)).unwrap(), 7);
+    }
+}

@@ -26,20 +26,33 @@ impl<D: Disk> Log<D> {
     /// Lets releases take effect and deletes what is not needed any more, if everything that was
     /// written is on disk.
     pub(crate) fn settle(&mut self) {
-        let is_behind = self.synced_seq < self.written_seq || !self.unsynced.is_empty();
-        let has_current = self.is_named && self.current.is_some();
-        if is_behind || !has_current {
+        if self.synced_seq < self.written_seq || !self.unsynced.is_empty() {
             return;
         }
         for meta in self.metas_mut() {
             meta.n_held -= meta.n_released;
             meta.n_released = 0;
         }
+        let has_current = self.is_named && self.current.is_some();
+        if !has_current && !self.begin_newer() {
+            return;
+        }
         while let Some(idx) = self.sealed.iter().position(|meta| meta.fate != Fate::LeaveAlone) {
             if !self.may_go(self.sealed[idx]) || !self.remove(idx) {
                 return;
             }
         }
+    }
+
+    /// Begins a segment where there is none and the oldest could go if there were: a log that is full, its
+    /// last segment sealed when it was opened, would else take nothing that begins one. Whether there is one
+    /// now.
+    fn begin_newer(&mut self) -> bool {
+        let mut metas = self.sealed.iter().filter(|meta| meta.fate != Fate::LeaveAlone);
+        if !metas.next().is_some_and(|&oldest| self.may_go(oldest)) {
+            return false;
+        }
+        (self.current.is_some() || self.begin_segment().is_ok()) && self.sync_current().is_ok()
     }
 
     fn may_go(&self, oldest: Meta) -> bool {

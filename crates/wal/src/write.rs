@@ -87,7 +87,7 @@ impl<D: Disk> Log<D> {
         if is_synced { self.sync_current().map_err(Failure::Sync) } else { Ok(()) }
     }
 
-    fn sync_current(&mut self) -> io::Result<()> {
+    pub(crate) fn sync_current(&mut self) -> io::Result<()> {
         let Some(segment) = &mut self.current else { return Ok(()) };
         segment.file.sync()?;
         if !self.is_named {
@@ -142,7 +142,7 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    fn begin_segment(&mut self) -> Result<(), Error> {
+    pub(crate) fn begin_segment(&mut self) -> Result<(), Error> {
         let id = self.next_id;
         let name = name_of(id);
         if id > ID_MAX {

@@ -17,6 +17,7 @@ use tracing::{error, info};
 
 use super::allowance::{Allowance, held_bytes};
 use super::folder::{ARCHIVE, Folder, Place, RECORD};
+use super::guarded;
 use super::priority::give_way;
 use super::record::Received;
 use super::showing::Shown;
@@ -82,7 +83,7 @@ impl Emitter {
 
     fn archive(&self, mut received: Received) {
         let name = received.archive.clone();
-        let emitted = self.emit(&name, &mut received);
+        let emitted = guarded("sending it on", || self.emit(&name, &mut received));
         self.shown.update(|showing| showing.emitting_bytes = 0);
         match emitted {
             Ok(()) => self.done(&name, &received),

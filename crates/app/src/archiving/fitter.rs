@@ -15,6 +15,7 @@ use spanwise_otlp::transport::{Phase, Shutdown};
 use tracing::{error, info, warn};
 
 use super::folder::{ARCHIVE, Folder, IDS, Place, RECORD, WINDOW};
+use super::guarded;
 use super::ladder::Ladder;
 use super::news::News;
 use super::priority::give_way;
@@ -205,7 +206,7 @@ impl Fitter {
         for level in levels {
             let began = self.clock.now();
             let options = Options { level, ..options.clone() };
-            let tried = guarded(|| self.try_level(requests, &options, record));
+            let tried = guarded("the fit", || self.try_level(requests, &options, record));
             self.ladder.took(level, record.spans, seconds(began, self.clock.now()));
             match tried {
                 Ok(None) => {}
@@ -274,12 +275,6 @@ impl Fitter {
             (0..n_removed).for_each(|_| self.shown.lost(Lost::Outbox));
         }
     }
-}
-
-/// A fault in how one level is fitted costs that level, not the archive and what comes after it.
-fn guarded<T>(fit: impl FnOnce() -> Result<T>) -> Result<T> {
-    let fit = std::panic::AssertUnwindSafe(fit);
-    std::panic::catch_unwind(fit).unwrap_or_else(|_| anyhow::bail!("the fit panicked"))
 }
 
 /// How well an archive answers what its window answers: its own score, or one made now where it has

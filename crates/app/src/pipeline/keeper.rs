@@ -8,7 +8,8 @@
 //! again, so a trace may be sent twice and never not at all.
 //!
 //! A full disk or a full log stops acknowledging, nothing else: clients are told to come again, and
-//! the next attempt is a second later. Verdicts wait for the kept log alone, and a replay for neither.
+//! the next attempt is a second later. Verdicts wait for the kept log alone, and so does a start,
+//! once so many are waiting as may.
 
 mod delivery;
 mod door;
@@ -490,6 +491,7 @@ impl<D: Disk> Keeper<D> {
             self.settle_next = Some(now + SETTLE);
             self.settle();
             self.look_for_room();
+            self.shown.forgive(Which::Spans, self.clock);
         }
         self.show(n_given_up);
     }
@@ -580,7 +582,9 @@ impl<D: Disk> Keeper<D> {
     /// be read again.
     fn save(&mut self, share: Share, bytes: &[u8]) {
         // What the file tells of must not outlive the verdicts themselves.
-        self.commit_kept();
+        if !self.commit_kept() {
+            return;
+        }
         let last_seq = self.kept.next_seq() - 1;
         match self.remembered.save(share, bytes, last_seq) {
             Ok(None) => {}

@@ -141,9 +141,6 @@ impl Ingest for Queue {
     ) -> BoxFuture<'_, Result<(), NotTaken>> {
         async move {
             let full = Overloaded { retry_after: RETRY_AFTER };
-            if self.panics.first().is_some() {
-                return Err(full.into());
-            }
             let touched = self.shards.touched(&batch);
             if touched.is_empty() {
                 return Ok(());
@@ -153,6 +150,9 @@ impl Ingest for Queue {
             }
             let places = tokio::time::timeout(QUEUE_WAIT, self.places(&touched)).await;
             let places = places.map_err(|_| full)??;
+            if self.panics.first().is_some() {
+                return Err(full.into());
+            }
             let packed = self.door.as_ref().map(|door| door.pack(&mut batch));
             let charge = Arc::new(charge);
             let mut parts = self.shards.cut(batch, &touched, &self.spares);

@@ -473,7 +473,9 @@ fn span_log(showing: &Showing) -> Check {
             showing.span_log_bytes >> 20,
             showing.kept_log_bytes >> 20
         ),
-        Some(problem) => format!("not acknowledging: {problem}; tried again every second"),
+        Some(problem) => format!(
+            "not acknowledging: {problem}; tried again when requests come, at most every second"
+        ),
     };
     check("span log", showing.problem.is_none(), detail)
 }

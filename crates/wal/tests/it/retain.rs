@@ -134,6 +134,40 @@ fn at_the_limit_only_what_holds_nothing_is_taken() {
     assert!(log.append_held(Kind::BATCH, Codec::NONE, &[1; 500], 1).is_ok());
 }
 
+/// Scenario: a log at its limit is opened again, a call to the disk fails meanwhile, and nothing of it is
+/// needed any more.
+/// Guarantees: it takes requests again, also if its last segment was sealed for that.
+#[test]
+fn a_full_log_that_is_opened_again_is_freed() {
+    let config = Config { log_bytes_max: 8192, ..released() };
+    let disk = SimDisk::default();
+    let (mut log, _) = Log::open(disk.clone(), config).unwrap();
+    while log.append_held(Kind::BATCH, Codec::NONE, &[1; 500], 1).is_ok() {
+        log.commit().unwrap();
+    }
+    let files = disk.files();
+    let open = |failing: u64| {
+        let disk = SimDisk::with_files(&files);
+        disk.fail(failing, Fault::Io);
+        let opened = Log::open(disk.clone(), config).ok();
+        (opened, disk.n_calls())
+    };
+    let (_, n_calls) = open(u64::MAX);
+    let mut n_opened = 0;
+    for failing in 0..=n_calls {
+        let Some((mut log, _)) = open(failing).0 else { continue };
+        n_opened += 1;
+        log.finish_replay();
+        // The first may fail to delete.
+        log.commit().unwrap();
+        log.commit().unwrap();
+        let taken = log.append_held(Kind::BATCH, Codec::NONE, &[1; 500], 1);
+        assert!(taken.is_ok(), "call {failing}: {taken:?}");
+        log.commit().unwrap();
+    }
+    assert!(n_opened > 5, "{n_opened} of {n_calls}");
+}
+
 #[test]
 fn the_slowest_cursor_holds_the_log_and_a_removed_one_does_not() {
     let mut log = log(&SimDisk::default());

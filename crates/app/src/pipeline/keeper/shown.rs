@@ -4,7 +4,7 @@
 //! full. Requests wait for both.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -12,6 +12,9 @@ use tracing::{error, info};
 
 use super::REST;
 use crate::clock::Clock;
+
+/// After so long without a failure, and without success, a log may be well again.
+const UNTRIED: Duration = Duration::from_secs(3);
 
 /// What the rest of the process sees of the keeper.
 #[derive(Clone, Debug, Default)]
@@ -139,6 +142,20 @@ impl Shown {
         if matches!(problem, spanwise_wal::Error::Stopped) {
             state.showing.is_stopped = true;
             self.stopped.notify_one();
+        }
+    }
+
+    /// Forgets why a log could not be written if nobody has tried for a while: clients that a process which is
+    /// not ready has sent away would else never find out that it is well.
+    pub(super) fn forgive(&self, which: Which, clock: Clock) {
+        let (mut state, now) = (self.state.lock(), clock.instant());
+        if state.showing.is_stopped {
+            return;
+        }
+        let trouble = state.trouble(which);
+        if trouble.rests_until.is_some_and(|until| now >= until + UNTRIED) {
+            *trouble = Trouble::default();
+            info!("nobody has tried to write to the log for a while: requests are taken again");
         }
     }
 

@@ -89,3 +89,24 @@ async fn a_span_log_that_takes_nothing_stops_no_verdicts() {
     tokio::time::timeout(HANGS, delivered).await.expect("they leave");
     running.keeper.abort();
 }
+
+/// Scenario: the span log took nothing once, then nobody comes any more.
+/// Guarantees: the process says that it is well after a while, or nobody would be sent to it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_tries_is_well_again() {
+    let stand = Stand::new(23);
+    let mut running = stand.start();
+    assert!(running.replayed().is_empty());
+    stand.spans.set_capacity(Some(0));
+    running.submit(1).await.unwrap_err();
+    is_told(&running).await;
+    let well = async {
+        while running.shown.get().problem.is_some() {
+            tokio::time::sleep(PUMP).await;
+        }
+    };
+    tokio::time::timeout(HANGS, well).await.expect("it is tried again");
+    running.submit(2).await.unwrap_err();
+    is_told(&running).await;
+    running.keeper.abort();
+}
