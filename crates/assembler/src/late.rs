@@ -3,8 +3,7 @@
 //! Keeps are remembered exactly, the least recently used forgotten first. Drops are many: the latest
 //! stand in an exact table, and when their time there is over (or it is full) they go to two cuckoo
 //! filters of 16-bit fingerprints that take turns, 2 MiB for a million ids. A filter may say
-//! "dropped" of an id it never saw, once in about four thousand look-ups with both filters full; what
-//! only a filter says is called [`Known::Likely`].
+//! "dropped" of an id it never saw, once in about four thousand look-ups with both filters full.
 //!
 //! A verdict changes from drop to keep only. Nothing here looks at spans, holds bytes or reads a
 //! clock.
@@ -62,10 +61,8 @@ pub struct Note {
 pub enum Known {
     /// Kept.
     Kept(Note),
-    /// Dropped a short while ago.
+    /// Dropped; if it is not in the exact table any more, unless a filter errs.
     Dropped,
-    /// Dropped, unless the filter errs.
-    Likely,
 }
 
 /// Remembers decided traces in bounded memory.
@@ -160,12 +157,12 @@ impl Decided {
         if let Some(note) = self.keeps.get(id) {
             return Some(Known::Kept(note));
         }
-        if self.drops.contains(id) {
-            return Some(Known::Dropped);
-        }
         let [current, before] = &self.filters;
-        let is_likely = current.contains(id) || before.contains(id) || self.is_inherited(id);
-        is_likely.then_some(Known::Likely)
+        let is_dropped = self.drops.contains(id)
+            || current.contains(id)
+            || before.contains(id)
+            || self.is_inherited(id);
+        is_dropped.then_some(Known::Dropped)
     }
 
     /// How many spans of a trace were dropped; `None` if that is not known any more.

@@ -228,7 +228,7 @@ impl Stage {
             Some(Known::Kept(note)) => self.follow_keep(trace, note, now),
             // What is known of older drops errs once in four thousand traces: such a trace is lost. Were a
             // root judged anew for that, every late one would be: without its children it is anomalous.
-            Some(Known::Dropped | Known::Likely) => self.follow_drop(trace, is_anomalous, now),
+            Some(Known::Dropped) => self.follow_drop(trace, is_anomalous, now),
             None => return self.judge(trace, scores, sites, now),
         }
         None

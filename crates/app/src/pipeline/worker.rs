@@ -142,9 +142,6 @@ impl Ingest for Queue {
         async move {
             let full = Overloaded { retry_after: RETRY_AFTER };
             let touched = self.shards.touched(&batch);
-            if touched.is_empty() {
-                return Ok(());
-            }
             if let &[shard] = &touched[..] {
                 self.known[shard].name(&mut batch);
             }

@@ -63,11 +63,13 @@ fn the_exact_table_gives_up_by_age_and_by_number() {
     for n in 0..3 {
         decided.drop(id(n), 3, Timestamp(100 + n));
     }
-    assert_eq!(decided.find(id(0)), Some(Known::Likely));
-    assert_eq!(decided.find(id(1)), Some(Known::Dropped));
+    let exact = |decided: &Decided| [0, 1, 2].map(|n| decided.n_dropped_spans(id(n)).is_some());
+    assert_eq!(exact(&decided), [false, true, true]);
     decided.tick(Timestamp(161));
-    assert_eq!(decided.find(id(1)), Some(Known::Likely));
-    assert_eq!(decided.find(id(2)), Some(Known::Dropped));
+    assert_eq!(exact(&decided), [false, false, true]);
+    for n in 0..3 {
+        assert_eq!(decided.find(id(n)), Some(Known::Dropped));
+    }
 }
 
 #[test]
@@ -165,8 +167,7 @@ fn what_is_known_does_not_depend_on_how_many_share_it() {
         let mut n_wrong = 0;
         for number in 0..10_000 {
             match (find(&mut all, number), find(&mut first, number)) {
-                (Some(Known::Dropped | Known::Likely), Some(Known::Dropped | Known::Likely)) => {}
-                (Some(Known::Likely), None) => n_wrong += 1,
+                (Some(Known::Dropped), None) => n_wrong += 1,
                 (found, known) => assert_eq!(found, known, "{number} of {n}"),
             }
         }
