@@ -11,7 +11,12 @@ const STEPS_START: u32 = 4;
 /// Bins of an octave of ends: most durations are one of them, so these decide the median error, which
 /// may be 3 %.
 const STEPS_END: u32 = 6;
-/// As many in blocks of mode 1.
+/// Bins of an octave where times are whole milliseconds or seconds: there are few times then, so finer bins
+/// cost little, and timeouts that differ by a tick are told apart. More would not fit into codes.
+const STEPS_COARSE: u32 = 32;
+/// Ticks in ns from which times are that coarse.
+const COARSE_NS: u64 = 1_000_000;
+/// Bins of an octave of starts and of ends in blocks of mode 1.
 const STEPS_AS_READ: [u32; 2] = [3, 5];
 /// Distances below this many ns are none.
 const TIME_MIN: u64 = 64;
@@ -56,7 +61,9 @@ pub(super) struct Grid {
 impl Grids {
     /// Bins of times that are multiples of `tick` ns.
     pub(super) fn new(tick: u64) -> Self {
-        Self::with(Rounding::AsGiven, tick, [STEPS_START, STEPS_END])
+        let is_coarse = tick >= COARSE_NS;
+        let steps = if is_coarse { [STEPS_COARSE; 2] } else { [STEPS_START, STEPS_END] };
+        Self::with(Rounding::AsGiven, tick, steps)
     }
 
     /// Bins of blocks of mode 1.

@@ -181,7 +181,8 @@ fn times_in_whole_milliseconds_stay_whole() {
     for trace in 1..100_u64 {
         for id in 1..4_u64 {
             let start = (trace * 7000 + id * trace % 50) * 1_000_000;
-            let end = start + (trace * id % 40) * 1_000_000;
+            let long = if id == 3 { 4000 } else { 0 };
+            let end = start + (long + trace * id % 40) * 1_000_000;
             request.push(&record(trace, id, (start, end)));
         }
     }
@@ -197,9 +198,11 @@ fn times_in_whole_milliseconds_stay_whole() {
     let (real, made) = (leaves(&traces(&window)), leaves(&made));
     assert_eq!(made.len(), real.len());
     assert!(made.iter().all(|duration| duration.is_multiple_of(1_000_000)));
-    // Bins of one tick are exact.
-    let short = |durations: &[u64]| durations.iter().filter(|d| **d < 6_000_000).count();
-    assert_eq!(short(&made), short(&real));
+    // Short ones are exact, and timeouts of four seconds off by less than what a bin of 1 ns clocks is.
+    for (real, made) in real.iter().zip(&made) {
+        let room = if *real < 45_000_000 { 0 } else { real / 64 };
+        assert!(made.abs_diff(*real) <= room, "{real} ns came back as {made}");
+    }
 }
 
 #[test]
