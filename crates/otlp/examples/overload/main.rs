@@ -57,7 +57,7 @@ fn main() -> Result<(), Error> {
     let settings = Settings {
         seconds: number("--seconds", 180)?,
         factor: number("--factor", 5)?,
-        neighbours: number("--neighbours", 7)?,
+        neighbours: number("--neighbours", 12)?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let is_good = runtime.block_on(run(spanwise, &settings))?;

@@ -1,4 +1,4 @@
-//! What is sent: requests of 16 traces of 16 spans, encoded once; each time with other trace ids.
+//! What is sent: requests of 64 traces of 16 spans, encoded once; each time with other trace ids.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::trace_ids::places_of_ids;
 
 /// Requests that are encoded.
 const N_REQUESTS: u64 = 128;
-pub(crate) const TRACES: u64 = 16;
+pub(crate) const TRACES: u64 = 64;
 const SPANS: u64 = 16;
 /// Spans of one request.
 pub(crate) const N_SPANS: u64 = TRACES * SPANS;
