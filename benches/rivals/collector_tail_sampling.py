@@ -2,8 +2,9 @@
 
 Each server is started anew for each repeat, receives recorded requests over gRPC and exports what it
 keeps to a sink in this process. CPU is that of the server process alone, by the kernel's clock of the
-process, from the first request until everything is decided; memory is its peak (VmHWM). Servers take turns within a repeat. The recording is sent several times over, each time with
-other trace ids, so that there is something to measure.
+process, from the first request until everything is decided; memory is its peak (VmHWM). Servers take
+turns within a repeat. The recording is sent several times over, each time with other trace ids, so that
+there is something to measure.
 
 The policies are one file in the Collector's words: the Collector reads it as it is, spanwise reads what
 `spanwise config convert` makes of it. `probabilistic` has a hash_salt, so that both choose by the same

@@ -399,7 +399,7 @@ impl Desk {
         settled: &mut Vec<Settled>,
     ) -> bool {
         while self.is_full(cost) {
-            let Some((idx, bits, _)) = self.worst() else { return false };
+            let Some((idx, bits)) = self.worst() else { return false };
             let is_better = |claim: &Option<Claim>| claim.is_some_and(|c| ordered(c.bits) > bits);
             let elsewhere = claims.iter().enumerate().any(|(i, c)| i != idx && c.is_some());
             if !is_better(&claims[idx]) && !elsewhere {
@@ -410,17 +410,16 @@ impl Desk {
         true
     }
 
-    /// The worst of the lane in which most wait: lane, score and slot.
-    fn worst(&self) -> Option<(usize, u32, u32)> {
+    /// The worst of the lane in which most wait: lane and score.
+    fn worst(&self) -> Option<(usize, u32)> {
         let idx = (0..N_LANES).max_by_key(|&idx| self.lanes[idx].waiting.len())?;
-        let &(bits, slot) = self.lanes[idx].waiting.first()?;
-        Some((idx, bits, slot))
+        self.lanes[idx].waiting.first().map(|&(bits, _)| (idx, bits))
     }
 
     /// Has that one wait in its lane no longer, and at all if it waits in no other; `false` = nobody waits.
     fn give_up_worst(&mut self, settled: &mut Vec<Settled>) -> bool {
-        let Some((idx, _, slot)) = self.worst() else { return false };
-        self.lanes[idx].waiting.pop_first();
+        let Some((idx, _)) = self.worst() else { return false };
+        let Some((_, slot)) = self.lanes[idx].waiting.pop_first() else { return false };
         if let Some(held) = self.reserve.get_mut(slot) {
             held.claims[idx] = None;
             if held.claims.iter().all(Option::is_none) {
